@@ -1,0 +1,147 @@
+// Runs every test program and sums up: the tap files (dist/test/**/*.test.js) and the native ones (build*/bin/native_*).
+// Each is a process that prints TAP; what counts is its outermost test points. Knows nothing of what is tested.
+
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+interface Program {
+  name: string;
+  command: string;
+  args: string[];
+}
+
+interface Outcome {
+  passed: number;
+  failed: number;
+  skipped: number;
+  output: string;
+}
+
+/** A test program that says nothing for this long is stopped and counts as failed. */
+const SILENCE_LIMIT_MS = 5 * 60 * 1000;
+/** How many programs run at a time; the tests are written for two cores. */
+const PARALLEL = Number(process.env['CBD2RBD_TEST_JOBS'] ?? '2');
+
+function tapFiles(): Program[] {
+  return readdirSync('dist/test', { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.test.js'))
+    .sort()
+    .map((file) => ({
+      name: join('test', file.replace(/\.js$/, '.ts')),
+      command: process.execPath,
+      args: ['--enable-source-maps', join('dist/test', file)],
+    }));
+}
+
+function nativePrograms(): Program[] {
+  const kinds: Array<[string, string]> = [
+    ['build', ''],
+    ['build-asan', ' (ASan, UBSan)'],
+    ['build-tsan', ' (TSan)'],
+  ];
+  return kinds.flatMap(([folder, suffix]) => {
+    const bin = join(folder, 'bin');
+    if (!existsSync(bin)) return [];
+    return readdirSync(bin)
+      .filter((file) => file.startsWith('native_'))
+      .sort()
+      .map((file) => ({ name: `test/native/${file}${suffix}`, command: join(bin, file), args: [] }));
+  });
+}
+
+/** Counts the outermost `ok` and `not ok` lines of a TAP stream. */
+function count(output: string): { passed: number; failed: number; skipped: number } {
+  let passed = 0;
+  let failed = 0;
+  let skipped = 0;
+  for (const line of output.split('\n')) {
+    const point = /^(not )?ok\b(.*)$/.exec(line);
+    if (!point) continue;
+    if (/ # skip\b/i.test(point[2] ?? '')) skipped++;
+    else if (point[1]) failed++;
+    else passed++;
+  }
+  return { passed, failed, skipped };
+}
+
+function run(program: Program): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const child = spawn(program.command, program.args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, TAP: '1', TSAN_OPTIONS: 'halt_on_error=0 exitcode=66', ASAN_OPTIONS: 'detect_leaks=1' },
+      detached: true,
+    });
+    let output = '';
+    let problem = '';
+    const stopGroup = (): void => {
+      try {
+        if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+      } catch {
+        // The group is gone already.
+      }
+    };
+    const giveUp = setTimeout(() => {
+      problem = `said nothing for ${SILENCE_LIMIT_MS / 1000} s`;
+      stopGroup();
+    }, SILENCE_LIMIT_MS);
+    const take = (chunk: Buffer): void => {
+      output += chunk.toString();
+      giveUp.refresh();
+    };
+    child.stdout.on('data', take);
+    child.stderr.on('data', take);
+    child.on('error', (error) => {
+      problem = error.message;
+    });
+    child.on('close', (code, signal) => {
+      clearTimeout(giveUp);
+      stopGroup();
+      const counts = count(output);
+      if (!problem && counts.passed + counts.failed + counts.skipped === 0) problem = 'ran no test';
+      if (!problem && counts.failed === 0 && code !== 0) problem = signal ? `died of ${signal}` : `ended with exit code ${code}`;
+      if (problem) {
+        counts.failed++;
+        output += `\n# ${program.name} ${problem}\n`;
+      }
+      resolve({ ...counts, output });
+    });
+  });
+}
+
+/** The part of a failing program's output that is worth showing. */
+function excerpt(output: string): string {
+  const limit = 20_000;
+  return output.length <= limit ? output : `${output.slice(0, limit / 2)}\n[...]\n${output.slice(-limit / 2)}`;
+}
+
+async function main(): Promise<number> {
+  const wanted = process.argv.slice(2);
+  const all = [...tapFiles(), ...nativePrograms()];
+  const chosen = wanted.length === 0 ? all : all.filter((program) => wanted.some((part) => program.name.includes(part)));
+  if (chosen.length === 0) {
+    console.error(`run-tests: no test file's name contains ${wanted.map((part) => `'${part}'`).join(' or ')}`);
+    return 2;
+  }
+  const total = { passed: 0, failed: 0, skipped: 0 };
+  const queue = [...chosen];
+  const worker = async (): Promise<void> => {
+    for (let program = queue.shift(); program !== undefined; program = queue.shift()) {
+      const started = Date.now();
+      const outcome = await run(program);
+      const seconds = ((Date.now() - started) / 1000).toFixed(1);
+      const verdict = outcome.failed > 0 ? 'FAIL' : 'ok  ';
+      const skips = outcome.skipped > 0 ? `, ${outcome.skipped} skipped` : '';
+      console.log(`${verdict} ${program.name}: ${outcome.passed} passed, ${outcome.failed} failed${skips} (${seconds} s)`);
+      if (outcome.failed > 0) console.log(excerpt(outcome.output));
+      total.passed += outcome.passed;
+      total.failed += outcome.failed;
+      total.skipped += outcome.skipped;
+    }
+  };
+  await Promise.all(Array.from({ length: PARALLEL }, worker));
+  console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+  return total.failed > 0 ? 1 : 0;
+}
+
+process.exitCode = await main();
