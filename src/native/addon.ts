@@ -1,0 +1,55 @@
+// The typed face of build/lib/cbd2rbd.node (shim/addon): what Node itself cannot do on a unix socket.
+// It knows nothing of sessions, users or images.
+import {existsSync} from 'node:fs';
+import {createRequire} from 'node:module';
+import {dirname, join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+
+/** Who is at the other end of a unix socket, as the kernel noted it when the connection was made. */
+export interface PeerCredentials {
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+interface NativeModule {
+  peerCredentials(fd: number): PeerCredentials;
+  sendDescriptors(socketFd: number, fds: readonly number[]): boolean;
+}
+
+/** The most descriptors that one message carries (SCM_MAX_FD in Linux). */
+export const maxDescriptors = 253;
+
+let loaded: NativeModule|undefined;
+
+/** Where the addon is: `CBD2RBD_ADDON`, or build/lib beside dist/. */
+export function addonPath(): string {
+  const override = process.env['CBD2RBD_ADDON'];
+  if (override) return override;
+  let folder = dirname(fileURLToPath(import.meta.url));
+  for (;;) {
+    const candidate = join(folder, 'build', 'lib', 'cbd2rbd.node');
+    if (existsSync(candidate)) return candidate;
+    const parent = dirname(folder);
+    if (parent === folder) throw new Error('the addon build/lib/cbd2rbd.node is missing: run `npm run build`');
+    folder = parent;
+  }
+}
+
+function native(): NativeModule {
+  loaded ??= createRequire(import.meta.url)(addonPath()) as NativeModule;
+  return loaded;
+}
+
+/** The credentials of a connected unix socket's peer. Throws an error with `code` and `errno` (EBADF, ENOTSOCK, ...). */
+export function peerCredentials(fd: number): PeerCredentials {
+  return native().peerCredentials(fd);
+}
+
+/**
+ * Sends one blank byte that carries `fds` (SCM_RIGHTS, at most `maxDescriptors`) on a non-blocking unix socket. The caller
+ * keeps its descriptors. Returns false where the socket's buffer is full (EAGAIN; nothing was sent); throws otherwise.
+ */
+export function sendDescriptors(socketFd: number, fds: readonly number[]): boolean {
+  return native().sendDescriptors(socketFd, fds);
+}
