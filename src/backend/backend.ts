@@ -1,0 +1,102 @@
+// What the service asks of whatever holds volumes. A backend knows nothing of images, snapshots or sessions: it makes,
+// grows and removes named volumes in a place, and says how a client's process reaches one.
+
+/** Where a pool's volumes are: a directory of the backend and, where it has owners (CurveBS), the owner of what is made there. */
+export interface Place {
+  readonly dir: string;
+  readonly owner: string;
+}
+
+/** A volume as its backend sees it. */
+export interface VolumeInfo {
+  readonly name: string;
+  /** Bytes that can be addressed. */
+  readonly size: number;
+  /** Bytes that it takes from the backend; undefined where finding out would cost a call a volume. */
+  readonly allocated?: number;
+}
+
+/** What is held below a directory. */
+export interface DirectoryUsage {
+  readonly volumes: number;
+  readonly allocated: number;
+}
+
+export interface Capacity {
+  readonly totalBytes: number;
+  readonly usedBytes: number;
+  readonly availBytes: number;
+}
+
+/** What sizes a backend's volumes may have. */
+export interface VolumeRules {
+  readonly minSize: number;
+  readonly maxSize: number;
+  /** Sizes are multiples of this. */
+  readonly sizeStep: number;
+  /** Requests to a volume are in whole blocks of this many bytes. */
+  readonly blockSize: number;
+  /** False: shrinkVolume does nothing, and a volume keeps its size for good. */
+  readonly canShrink: boolean;
+  /** A volume name has at most this many bytes. */
+  readonly maxNameBytes: number;
+}
+
+/**
+ * How a session's process reaches a volume. `file`: a descriptor that the daemon opened and passes over the socket; the
+ * caller of openVolume owns `fd` and closes it with `release`. `nebd`: the name to give to the nebd-server behind `socket`.
+ */
+export type VolumeAccess =
+  | { readonly driver: 'file'; readonly fd: number; readonly blockSize: number; release(): void }
+  | { readonly driver: 'nebd'; readonly socket: string; readonly file: string; readonly size: number; readonly blockSize: number };
+
+/**
+ * Every call may be repeated: after a crash the daemon calls again what it does not know to be done. Failures are
+ * ServiceError with the errno that RBD gives for it and the name at fault; ETIMEDOUT where the backend does not answer.
+ */
+export interface Backend {
+  /** 'local' or 'curvebs'. */
+  readonly kind: string;
+  readonly rules: VolumeRules;
+
+  /** Makes the directory; it may be there already. EINVAL for a dir that would lead outside the root, EPERM for another owner's. */
+  createDirectory(place: Place): Promise<void>;
+  /** Removes an empty directory; one that is not there is fine. ENOTEMPTY where something is in it. */
+  removeDirectory(place: Place): Promise<void>;
+  /** ENOENT where it does not exist. */
+  statDirectory(place: Place): Promise<DirectoryUsage>;
+
+  /**
+   * Makes a volume of zeroes of `size` bytes (already rounded by roundVolumeSize). EEXIST where the name is taken, save by a volume
+   * that an interrupted createVolume of the same name and size left behind. ENOSPC where it does not fit.
+   */
+  createVolume(place: Place, name: string, size: number): Promise<void>;
+  /** Grows a volume to `size` bytes; one that is larger already stays as it is. */
+  extendVolume(place: Place, name: string, size: number): Promise<void>;
+  /** Cuts a volume to `size` bytes where `rules.canShrink`, else does nothing. */
+  shrinkVolume(place: Place, name: string, size: number): Promise<void>;
+  /** Removes a volume; one that is not there is fine. EBUSY where the backend says that it is in use for longer than a short retry. */
+  removeVolume(place: Place, name: string): Promise<void>;
+  /** Undefined where it does not exist. `allocated` is always filled in. */
+  statVolume(place: Place, name: string): Promise<VolumeInfo | undefined>;
+  /** Every volume in the directory, in no order. ENOENT where the directory does not exist. */
+  listVolumes(place: Place): Promise<VolumeInfo[]>;
+
+  /** How a session reaches the volume. `session` (its id) and `writable` are for backends whose access depends on who and how. ENOENT. */
+  openVolume(place: Place, name: string, as: { writable: boolean; session: number }): Promise<VolumeAccess>;
+  /** Nothing of what the session was given (the volume, or all of them) may stay open on the host: it died or closed. Never fails. */
+  closeVolumes(session: number, volume?: { place: Place; name: string }): Promise<void>;
+  /** From when this resolves on, whoever opened the volume before can no longer write to it. Backends that cannot do so throw EOPNOTSUPP. */
+  fenceVolume(place: Place, name: string): Promise<void>;
+
+  capacity(): Promise<Capacity>;
+  /** Lets go of connections and timers. */
+  close(): Promise<void>;
+}
+
+/** The smallest volume that `rules` allow and that holds `size` bytes; undefined where there is none. */
+export function roundVolumeSize(rules: VolumeRules, size: number): number | undefined {
+  const steps = Math.max(1, Math.ceil(Math.max(size, rules.minSize) / rules.sizeStep));
+  const rounded = steps * rules.sizeStep;
+  return rounded <= rules.maxSize ? rounded : undefined;
+}
