@@ -2,6 +2,7 @@
 // It knows nothing of sessions, users or images.
 import {existsSync} from 'node:fs';
 import {createRequire} from 'node:module';
+import type {Socket} from 'node:net';
 import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 
@@ -52,4 +53,10 @@ export function peerCredentials(fd: number): PeerCredentials {
  */
 export function sendDescriptors(socketFd: number, fds: readonly number[]): boolean {
   return native().sendDescriptors(socketFd, fds);
+}
+
+/** The descriptor of a connected socket (-1 where it is closed): Node knows it, but has no public name for it. */
+export function descriptorOf(socket: Socket): number {
+  const handle = (socket as unknown as {_handle?: {fd?: number}|null})._handle;
+  return handle?.fd ?? -1;
 }
