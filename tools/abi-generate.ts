@@ -1,0 +1,43 @@
+// Generates all that follows from shim/abi/functions.tsv: sources and version scripts below build/generated/abi, docs/abi-coverage.md.
+// Run by tools/build.sh before CMake; takes the project's folder as its optional argument.
+import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {dirname, join, resolve} from 'node:path';
+import {fileURLToPath} from 'node:url';
+
+import {renderBase, renderCoverage, renderDeclarations, renderRefused, renderVersionScript} from './abi/render.js';
+import {parseTable, TableError} from './abi/table.js';
+
+const tablePath = 'shim/abi/functions.tsv';
+
+// Leaves a file alone whose text stays the same, so that nothing is built again for it.
+function writeChanged(path: string, text: string): void {
+  try {
+    if (readFileSync(path, 'utf8') === text) return;
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+  }
+  mkdirSync(dirname(path), {recursive: true});
+  writeFileSync(path, text);
+}
+
+function generate(root: string): void {
+  const functions = parseTable(readFileSync(join(root, tablePath), 'utf8'), tablePath);
+  const files: Record<string, string> = {
+    'build/generated/abi/declarations.h': renderDeclarations(functions),
+    'build/generated/abi/refused_librados.cc': renderRefused(functions, 'librados'),
+    'build/generated/abi/refused_librbd.cc': renderRefused(functions, 'librbd'),
+    'build/generated/abi/base_librados.cc': renderBase(functions, 'librados'),
+    'build/generated/abi/librados.map': renderVersionScript(functions, 'librados'),
+    'build/generated/abi/librbd.map': renderVersionScript(functions, 'librbd'),
+    'docs/abi-coverage.md': renderCoverage(functions),
+  };
+  for (const [path, text] of Object.entries(files)) writeChanged(join(root, path), text);
+}
+
+try {
+  generate(resolve(process.argv[2] ?? join(dirname(fileURLToPath(import.meta.url)), '../..')));
+} catch (error) {
+  if (!(error instanceof TableError)) throw error;
+  process.stderr.write(`abi-generate: ${error.message}\n`);
+  process.exitCode = 1;
+}
