@@ -1,5 +1,5 @@
-// Capability texts: a small parser for what Ceph writes in `mon` and `osd` caps, and what they allow.
-// It knows nothing of users. The grammar: OSDCap.cc and MonCap.cc of Ceph 16 (described, not copied, in docs/access.md).
+// Capability texts: a parser for what Ceph writes in `mon` and `osd` caps, and what they allow.
+// It knows nothing of users. docs/access.md says which part of Ceph's grammar is taken.
 import {ServiceError} from '../service/errors.js';
 
 /** Letters out of "rwx". */
@@ -12,16 +12,27 @@ export interface Where {
   readonly namespace?: string;
 }
 
-interface Grant {
-  readonly rights: Set<string>;
+interface OsdGrant {
+  readonly rights: ReadonlySet<string>;
   /** Absent: every pool. */
   readonly pool?: string;
   /** Absent: every namespace; may end in `*`. */
   readonly namespace?: string;
+  /** Only objects whose names begin so: no image is one. */
+  readonly objectPrefix?: string;
 }
 
+interface MonGrant {
+  readonly rights: ReadonlySet<string>;
+  /** Only commands of this service ("osd", "mon", "auth", ...). */
+  readonly service?: string;
+  /** Only this command. */
+  readonly command?: string;
+}
+
+/** What a user may do with images and objects. */
 export class OsdCaps {
-  constructor(private readonly grants: readonly Grant[]) {}
+  constructor(private readonly grants: readonly OsdGrant[]) {}
 
   /** Whether the grants together give every one of the letters in this place. */
   allows(rights: Rights, where: Where): boolean {
@@ -33,27 +44,44 @@ export class OsdCaps {
     return left.size === 0;
   }
 
+  /** Whether any namespace of the pool may be read: enough for what is the pool's own (its configuration). */
+  readsPool(pool: string): boolean {
+    return this.grants.some((grant) => (grant.pool ?? pool) === pool && grant.objectPrefix === undefined &&
+        grant.rights.has('r') && grant.rights.has('x'));
+  }
+
+  /** Pool name, or "*" for all, and the letters that hold in at least one of its namespaces. */
   summary(): Record<string, string> {
     const found: Record<string, string> = {};
     for (const grant of this.grants) {
+      if (grant.objectPrefix !== undefined) continue;
       const pool = grant.pool ?? '*';
-      const letters = new Set([...(found[pool] ?? ''), ...grant.rights]);
-      found[pool] = ['r', 'w', 'x'].filter((letter) => letters.has(letter)).join('');
+      const held = new Set([...(found[pool] ?? ''), ...grant.rights]);
+      found[pool] = ['r', 'w', 'x'].filter((letter) => held.has(letter)).join('');
     }
     return found;
   }
 }
 
+/** What a user may ask the monitor. */
 export class MonCaps {
-  constructor(private readonly rights: ReadonlySet<string>) {}
+  constructor(private readonly grants: readonly MonGrant[]) {}
 
-  allows(rights: Rights|'*'): boolean {
-    if (this.rights.has('*')) return true;
-    return [...rights].every((letter) => this.rights.has(letter));
+  /** Whether the letters are given for this command ("osd pool create") of this service ("osd"). "*" is everything. */
+  allows(rights: Rights|'*', what: {service?: string, command?: string} = {}): boolean {
+    const left = new Set(rights);
+    for (const grant of this.grants) {
+      if (grant.service !== undefined && grant.service !== what.service) continue;
+      if (grant.command !== undefined && grant.command !== what.command) continue;
+      if (grant.rights.has('*')) return true;
+      for (const letter of grant.rights) left.delete(letter);
+    }
+    return left.size === 0;
   }
 }
 
-function covers(grant: Grant, where: Where): boolean {
+function covers(grant: OsdGrant, where: Where): boolean {
+  if (grant.objectPrefix !== undefined) return false;
   if (grant.pool !== undefined && grant.pool !== where.pool) return false;
   if (grant.namespace === undefined) return true;
   const asked = where.namespace ?? '';
@@ -61,7 +89,11 @@ function covers(grant: Grant, where: Where): boolean {
   return grant.namespace === asked;
 }
 
-type Token = {kind: 'word', text: string}|{kind: 'sign', text: '='|','};
+interface Token {
+  readonly text: string;
+  /** An unquoted one of `=`, `,` and `;`. */
+  readonly isSign: boolean;
+}
 
 function tokens(text: string): Token[] {
   const pattern = /\s*(?:"([^"]*)"|'([^']*)'|([=,;])|([^\s=,;"']+))/y;
@@ -69,98 +101,147 @@ function tokens(text: string): Token[] {
   const end = text.trimEnd().length;
   while (pattern.lastIndex < end) {
     const match = pattern.exec(text);
-    if (!match) throw new ServiceError('EINVAL', `caps ${JSON.stringify(text)} cannot be read: a quote is not closed`);
+    if (!match) throw new ServiceError('EINVAL', `caps ${JSON.stringify(text)}: a quote is not closed`);
     const sign = match[3];
-    if (sign) found.push({kind: 'sign', text: sign === '=' ? '=' : ','});
-    else found.push({kind: 'word', text: match[1] ?? match[2] ?? match[4] ?? ''});
+    if (sign) found.push({text: sign, isSign: true});
+    else found.push({text: match[1] ?? match[2] ?? match[4] ?? '', isSign: false});
   }
   return found;
 }
 
-interface Clause {
-  readonly words: readonly string[];
-  readonly values: ReadonlyMap<string, string>;
-}
+// One clause of a caps text and how far it has been read.
+class Clause {
+  private at = 0;
+  constructor(private readonly list: readonly Token[]) {}
 
-// A caps text is clauses, parted by commas or semicolons; a clause is words and key=value pairs.
-function clauses(text: string): Clause[] {
-  const found: Clause[] = [];
-  let words: string[] = [];
-  let values = new Map<string, string>();
-  const list = tokens(text);
-  const close = (): void => {
-    if (words.length === 0) throw new ServiceError('EINVAL', `caps ${JSON.stringify(text)} have an empty part`);
-    found.push({words, values});
-    words = [];
-    values = new Map<string, string>();
-  };
-  for (let at = 0; at < list.length; at++) {
-    const token = list[at];
-    if (!token) break;
-    if (token.text === ',' && token.kind === 'sign') {
-      close();
-      continue;
-    }
-    if (token.kind === 'sign') throw new ServiceError('EINVAL', `caps ${JSON.stringify(text)} have a stray "="`);
-    const next = list[at + 1];
-    if (next?.kind === 'sign' && next.text === '=') {
-      const value = list[at + 2];
-      if (value?.kind !== 'word') throw new ServiceError('EINVAL', `caps ${JSON.stringify(text)}: ${token.text}= has no value`);
-      values.set(token.text, value.text);
-      at += 2;
-    } else {
-      words.push(token.text);
-    }
+  /** The next plain word, if there is one and it passes the test. */
+  word(isWanted: (text: string) => boolean = () => true): string|undefined {
+    const token = this.list[this.at];
+    if (!token || token.isSign || !isWanted(token.text)) return undefined;
+    this.at++;
+    return token.text;
   }
-  if (list.length > 0) close();
-  return found;
+
+  /** The value behind `key value`, `key=value` or `key = value`. */
+  value(key: string): string|undefined {
+    const before = this.at;
+    if (this.word((text) => text === key) === undefined) return undefined;
+    if (this.list[this.at]?.isSign) this.at++;
+    const value = this.word();
+    if (value === undefined) this.at = before;
+    return value;
+  }
+
+  /** What is left, as text; "" where all was understood. */
+  get rest(): string {
+    return this.list.slice(this.at).map((token) => token.text).join(' ');
+  }
 }
 
-function letters(text: string): Set<string>|undefined {
+// Clauses are parted by commas or semicolons.
+function clauses(kind: string, text: string): Clause[] {
+  const parts: Token[][] = [[]];
+  for (const token of tokens(text)) {
+    if (token.isSign && token.text !== '=') parts.push([]);
+    else parts[parts.length - 1]?.push(token);
+  }
+  if (parts.length === 1 && parts[0]?.length === 0) return [];
+  if (parts.some((part) => part.length === 0)) throw bad(kind, text, '');
+  return parts.map((part) => new Clause(part));
+}
+
+// As the monitor words it: "osd capability parse failed, stopped at 'bogus' of 'allow bogus'".
+function bad(kind: string, text: string, rest: string): ServiceError {
+  return new ServiceError('EINVAL', `${kind} capability parse failed, stopped at '${rest}' of '${text}'`);
+}
+
+function rightsOf(text: string): ReadonlySet<string>|undefined {
   if (text === '*' || text === 'all') return new Set(['r', 'w', 'x', '*']);
   return /^[rwx]+$/.test(text) ? new Set(text) : undefined;
 }
 
-function profileRights(name: string): Set<string>|undefined {
-  switch (name) {
-    case 'rbd': return new Set(['r', 'w', 'x']);
-    case 'rbd-read-only': return new Set(['r', 'x']);
-    default: return undefined;
-  }
-}
+const osdProfiles = new Map<string, string>([
+  ['rbd', 'rwx'], ['rbd-read-only', 'rx'], ['rbd-mirror', 'rwx'], ['rbd-mirror-peer', 'rx'], ['read-only', 'rx'],
+  ['read-write', 'rwx'],
+]);
 
-function osdGrant(clause: Clause, text: string): Grant {
-  const bad = (why: string): ServiceError => new ServiceError('EINVAL', `osd caps ${JSON.stringify(text)}: ${why}`);
-  const [verb, argument, ...rest] = clause.words;
-  let rights: Set<string>|undefined;
-  if (verb === 'allow') rights = letters(argument ?? '');
-  else if (verb === 'profile') rights = profileRights(argument ?? '');
-  else throw bad(`${JSON.stringify(verb)} is neither "allow" nor "profile"`);
-  if (!rights) throw bad(`${JSON.stringify(argument ?? '')} is no right or profile that is known here`);
-  if (rest.length > 0) throw bad(`${JSON.stringify(rest[0])} is not understood`);
-  for (const key of clause.values.keys()) {
-    if (key !== 'pool' && key !== 'namespace') throw bad(`${JSON.stringify(key)} is not supported`);
-  }
-  const pool = clause.values.get('pool');
-  const namespace = clause.values.get('namespace');
-  return {rights, ...(pool ? {pool} : {}), ...(namespace !== undefined ? {namespace} : {})};
-}
-
-/** EINVAL, naming the text, where it cannot be read. "" allows nothing. */
-export function parseOsdCaps(text: string): OsdCaps {
-  return new OsdCaps(clauses(text).map((clause) => osdGrant(clause, text)));
-}
-
-/** EINVAL, naming the text, where it cannot be read. "" allows nothing. */
-export function parseMonCaps(text: string): MonCaps {
+function osdGrants(clause: Clause, text: string): OsdGrant[] {
+  const verb = clause.word((word) => word === 'allow' || word === 'profile');
+  if (!verb) throw bad('osd', text, clause.rest);
+  let pool: string|undefined;
+  let namespace: string|undefined;
+  let objectPrefix: string|undefined;
   const rights = new Set<string>();
-  for (const clause of clauses(text)) {
-    const [verb, argument] = clause.words;
-    const found = verb === 'allow' ? letters(argument ?? '') :
-        verb === 'profile'         ? (profileRights(argument ?? '') ? new Set(['r']) : undefined) :
-                                     undefined;
-    if (!found) throw new ServiceError('EINVAL', `mon caps ${JSON.stringify(text)}: ${JSON.stringify(clause.words.join(' '))} is not known here`);
-    for (const letter of found) rights.add(letter);
+  let isGiven = false;
+  if (verb === 'profile') {
+    const profile = clause.word((word) => osdProfiles.has(word));
+    if (!profile) throw bad('osd', text, clause.rest);
+    for (const letter of osdProfiles.get(profile) ?? '') rights.add(letter);
+    isGiven = true;
   }
-  return new MonCaps(rights);
+  for (let moved = true; moved && clause.rest !== '';) {
+    const before = clause.rest.length;
+    pool = clause.value('pool') ?? pool;
+    namespace = clause.value('namespace') ?? namespace;
+    objectPrefix = clause.value('object_prefix') ?? objectPrefix;
+    if (verb === 'allow') {
+      const word = clause.word((text) => rightsOf(text) !== undefined || text === 'class-read' || text === 'class-write');
+      if (word !== undefined) {
+        isGiven = true;
+        for (const letter of rightsOf(word) ?? ['x']) rights.add(letter);
+      }
+    }
+    moved = clause.rest.length < before;
+  }
+  if (clause.rest !== '' || !isGiven) throw bad('osd', text, clause.rest);
+  const place = {
+    ...(pool ? {pool} : {}),
+    ...(namespace !== undefined ? {namespace} : {}),
+    ...(objectPrefix !== undefined ? {objectPrefix} : {}),
+  };
+  return [{rights, ...place}];
+}
+
+const monProfiles = new Map<string, readonly MonGrant[]>([
+  ['rbd', [{rights: new Set('r')}, {rights: new Set('rwx'), command: 'osd blocklist'}, {rights: new Set('rwx'), command: 'osd blacklist'}]],
+  ['rbd-read-only', [{rights: new Set('r')}]],
+  ['rbd-mirror', [{rights: new Set('r')}]],
+  ['rbd-mirror-peer', [{rights: new Set('r')}]],
+  ['simple-rados-client', [{rights: new Set('r')}]],
+  ['read-only', [{rights: new Set('r')}]],
+  ['read-write', [{rights: new Set('rw')}]],
+  ['role-definer', [{rights: new Set('r')}, {rights: new Set('*'), service: 'auth'}]],
+]);
+
+function monGrants(clause: Clause, text: string): readonly MonGrant[] {
+  const verb = clause.word((word) => word === 'allow' || word === 'profile');
+  if (!verb) throw bad('mon', text, clause.rest);
+  const profile = verb === 'profile' ? clause.word() : clause.value('profile');
+  if (profile !== undefined) {
+    const grants = monProfiles.get(profile);
+    if (!grants || clause.rest !== '') throw bad('mon', text, clause.rest || profile);
+    return grants;
+  }
+  const command = clause.value('command');
+  const service = clause.value('service');
+  const word = clause.word((text) => rightsOf(text) !== undefined);
+  const rights = command !== undefined ? new Set(['r', 'w', 'x']) : rightsOf(word ?? '');
+  if (!rights || clause.rest !== '') throw bad('mon', text, clause.rest);
+  return [{rights, ...(command !== undefined ? {command} : {}), ...(service !== undefined ? {service} : {})}];
+}
+
+/** EINVAL, worded as the monitor does, where it cannot be read. "" allows nothing. */
+export function parseOsdCaps(text: string): OsdCaps {
+  return new OsdCaps(clauses('osd', text).flatMap((clause) => osdGrants(clause, text)));
+}
+
+/** EINVAL, worded as the monitor does, where it cannot be read. "" allows nothing. */
+export function parseMonCaps(text: string): MonCaps {
+  return new MonCaps(clauses('mon', text).flatMap((clause) => monGrants(clause, text)));
+}
+
+/** EINVAL where one of the texts cannot be read. Caps of other kinds (mgr, mds) are kept and mean nothing here. */
+export function checkCaps(caps: Readonly<Record<string, string>>): void {
+  parseMonCaps(caps['mon'] ?? '');
+  parseOsdCaps(caps['osd'] ?? '');
 }

@@ -30,9 +30,15 @@ export class Identity {
     return this.mon.allows('*');
   }
 
-  /** May he do this on the images and objects of a pool and namespace? `rights` are letters out of "rwx". */
+  /** May he do this on the images and objects of a pool and namespace? Looking needs
+   * "rx" and changing "rwx" (docs/access.md). */
   may(rights: Rights, where: Where): boolean {
     return this.osd.allows(rights, where);
+  }
+
+  /** Whether the pool's own settings (rbd_config_pool_list) may be read; rights on one of its namespaces are enough. */
+  readsPool(pool: string): boolean {
+    return this.osd.readsPool(pool);
   }
 
   /** EPERM, as the OSDs answer, where `may` says no. */
@@ -42,10 +48,15 @@ export class Identity {
     throw new ServiceError('EPERM', `${this.entity} has no right "${rights}" on pool ${place}`);
   }
 
-  /** EACCES, as the monitor answers, where his mon caps do not reach (`r` look, `w` change, `*` administer). */
+  /** Whether his mon caps reach a command (`r` look, `w` change, `x` run, `*` everything) of a service ("osd"). */
+  mayAsk(rights: Rights|'*', what: {service?: string, command?: string} = {}): boolean {
+    return this.mon.allows(rights, what);
+  }
+
+  /** EACCES, as the monitor answers, where `mayAsk` says no. */
   requireMon(rights: Rights|'*', command: string): void {
-    if (this.mon.allows(rights)) return;
-    throw new ServiceError('EACCES', `${this.entity} may not use ${command}`);
+    if (this.mayAsk(rights, {command, service: command.split(' ')[0] ?? ''})) return;
+    throw new ServiceError('EACCES', `access denied: ${this.entity} may not use ${JSON.stringify(command)}`);
   }
 
   /** For `session.auth`'s result: pool name, or "*" for all, and its letters. */
