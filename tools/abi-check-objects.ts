@@ -1,5 +1,6 @@
-// Holds the object files of one library against the ABI table before they are linked: each native function defined once, and
-// nothing defined that the table does not call native. Run by shim/abi/CMakeLists.txt: `table library object...`
+// Holds the object files of one library against the ABI table before they are linked: each native function
+// defined once, and nothing defined that the table does not call native. Run by shim/abi/CMakeLists.txt:
+// `table library object...`
 import {execFileSync} from 'node:child_process';
 import {readFileSync} from 'node:fs';
 import {basename} from 'node:path';
@@ -10,8 +11,8 @@ import {libraries, parseTable, TableError} from './abi/table.js';
 function definitions(objects: readonly string[]): Map<string, string[]> {
   const found = new Map<string, string[]>();
   if (objects.length === 0) return found;
-  const output = execFileSync('nm', ['-A', '--defined-only', '--extern-only', ...objects],
-                              {encoding: 'utf8', maxBuffer: 1 << 28});
+  const output = execFileSync(
+      'nm', ['-A', '--defined-only', '--extern-only', ...objects], {encoding: 'utf8', maxBuffer: 1 << 28});
   for (const line of output.split('\n')) {
     const match = /^(.*?):[0-9a-f]* [A-Za-z] ((?:rados|rbd)_[a-z0-9_]+)$/.exec(line);
     if (match === null) continue;
@@ -36,11 +37,13 @@ function check(tablePath: string, library: string, objects: readonly string[]): 
     } else if (files.length > 1) {
       errors.push(`${where} is defined ${files.length} times: ${files.join(', ')}`);
     } else if (fn.how === 'refused' && files.length > 0) {
-      errors.push(`${where} is refused in the table, but ${files.join(', ')} defines it: make the line native`);
+      errors.push(
+          `${where} is refused in the table, but ${files.join(', ')} defines it: make the line native`);
     }
     defined.delete(fn.name);
   }
-  for (const [name, files] of defined) errors.push(`${name}, defined in ${files.join(', ')}, is not in ${tablePath}`);
+  for (const [name, files] of defined)
+    errors.push(`${name}, defined in ${files.join(', ')}, is not in ${tablePath}`);
   return errors;
 }
 

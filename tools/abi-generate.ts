@@ -1,5 +1,6 @@
-// Generates all that follows from shim/abi/functions.tsv: sources and version scripts below build/generated/abi, docs/abi-coverage.md.
-// Run by tools/build.sh before CMake; takes the project's folder as its optional argument.
+// Generates all that follows from shim/abi/functions.tsv: sources and version scripts below
+// build/generated/abi, docs/abi-coverage.md. Run by tools/build.sh before CMake; takes the project's folder
+// as its optional argument.
 import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {dirname, join, resolve} from 'node:path';
 import {fileURLToPath} from 'node:url';

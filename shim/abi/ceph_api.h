@@ -1,5 +1,6 @@
-// All of librados' and librbd's C API, whichever release of its headers is installed (16 and later): what a definition of an
-// exported function includes. Types that the installed headers lack are added; CMake says which (CBD_LACKS_*).
+// All of librados' and librbd's C API, whichever release of its headers is installed (16 and later): what a
+// definition of an exported function includes. Types that the installed headers lack are added; CMake says
+// which (CBD_LACKS_*).
 #pragma once
 
 #include <rados/librados.h>

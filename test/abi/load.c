@@ -1,5 +1,5 @@
-// Loads the libraries that it is given as LD_BIND_NOW does and says what that did to the process: "threads N fds N" before and
-// after, one line a library between. Exits with 1 where a library does not load.
+// Loads the libraries that it is given as LD_BIND_NOW does and says what that did to the process: "threads N
+// fds N" before and after, one line a library between. Exits with 1 where a library does not load.
 #include <dirent.h>
 #include <dlfcn.h>
 #include <stdio.h>
@@ -13,7 +13,9 @@ static int entries(const char* path) {
   return count;
 }
 
-static void report(void) { printf("threads %d fds %d\n", entries("/proc/self/task"), entries("/proc/self/fd")); }
+static void report(void) {
+  printf("threads %d fds %d\n", entries("/proc/self/task"), entries("/proc/self/fd"));
+}
 
 int main(int argc, char** argv) {
   int failed = 0;

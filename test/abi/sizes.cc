@@ -1,4 +1,5 @@
-// Prints the size of each type of the C API as ceph_api.h declares it, in the form of test/data/abi/struct-sizes.tsv.
+// Prints the size of each type of the C API as ceph_api.h declares it, in the form of
+// test/data/abi/struct-sizes.tsv.
 #include <cstdio>
 
 #include "abi/ceph_api.h"

@@ -1,4 +1,5 @@
-// Turns the ABI table into C++ sources, linker version scripts and the coverage page. Pure: text in, text out.
+// Turns the ABI table into C++ sources, linker version scripts and the coverage page. Pure: text in, text
+// out.
 import {carriesErrno, libraries} from './table.js';
 import type {AbiFunction, Library} from './table.js';
 
@@ -26,13 +27,14 @@ export function ofLibrary(functions: readonly AbiFunction[], library: Library): 
   return functions.filter(fn => fn.library === library);
 }
 
-// Declarations of everything, so that what the installed headers lack is declared too. Where the header has a declaration, the
-// compiler holds the two against each other.
+// Declarations of everything, so that what the installed headers lack is declared too. Where the header has a
+// declaration, the compiler holds the two against each other.
 export function renderDeclarations(functions: readonly AbiFunction[]): string {
-  const lines = functions.map(
-      fn => `__attribute__((visibility("default"))) ${signature(fn, fn.name, () => '')};`);
+  const lines =
+      functions.map(fn => `__attribute__((visibility("default"))) ${signature(fn, fn.name, () => '')};`);
   return `// ${generated}\n// Included by abi/ceph_api.h, behind the types.\n#pragma once\n\n` +
-      `#pragma GCC diagnostic push\n${mayBeDeprecated}\n\nextern "C" {\n${lines.join('\n')}\n}\n\n#pragma GCC diagnostic pop\n`;
+      `#pragma GCC diagnostic push\n${mayBeDeprecated}\n\nextern "C" {\n${
+             lines.join('\n')}\n}\n\n#pragma GCC diagnostic pop\n`;
 }
 
 // What a void function leaves behind where its only output is a handle: a null one.
@@ -46,13 +48,15 @@ function refusedBody(fn: AbiFunction): {body: string, named: number} {
   return {body: ' return {}; ', named: -1};
 }
 
-// Definitions of the refused functions. Their outputs stay as they were; no completion is taken, so no callback comes.
+// Definitions of the refused functions. Their outputs stay as they were; no completion is taken, so no
+// callback comes.
 export function renderRefused(functions: readonly AbiFunction[], library: Library): string {
   const lines = ofLibrary(functions, library).filter(fn => fn.how === 'refused').map(fn => {
     const {body, named} = refusedBody(fn);
     return `${signature(fn, fn.name, i => i === named ? `a${i}` : '')} {${body}}`;
   });
-  return `// ${generated}\n// What ${library} exports and we do not do.\n#include <cerrno>\n\n#include "abi/ceph_api.h"\n\n` +
+  return `// ${generated}\n// What ${
+             library} exports and we do not do.\n#include <cerrno>\n\n#include "abi/ceph_api.h"\n\n` +
       `${mayBeDeprecated}\n\nextern "C" {\n${lines.join('\n')}\n}\n`;
 }
 
@@ -62,22 +66,27 @@ export function renderBase(functions: readonly AbiFunction[], library: Library):
   const lines = twice.map(fn => {
     const call = `${fn.name}(${fn.prototype.parameters.map((_, i) => `a${i}`).join(', ')})`;
     return [
-      `__attribute__((visibility("default"))) ${signature(fn, `cbd_base_${fn.name}`, i => `a${i}`)} { return ${call}; }`,
+      `__attribute__((visibility("default"))) ${
+          signature(fn, `cbd_base_${fn.name}`, i => `a${i}`)} { return ${call}; }`,
       `__asm__(".symver cbd_base_${fn.name}, ${fn.name}@");`,
     ].join('\n');
   });
-  return `// ${generated}\n// The unversioned forms of what ${library} exports twice.\n#include "abi/ceph_api.h"\n\n` +
+  return `// ${generated}\n// The unversioned forms of what ${
+             library} exports twice.\n#include "abi/ceph_api.h"\n\n` +
       `${mayBeDeprecated}\n\nextern "C" {\n${lines.join('\n')}\n}\n`;
 }
 
-// A version script. librbd has no version nodes, so an anonymous one; in librados what matches no node keeps the base version.
+// A version script. librbd has no version nodes, so an anonymous one; in librados what matches no node keeps
+// the base version.
 export function renderVersionScript(functions: readonly AbiFunction[], library: Library): string {
   const own = ofLibrary(functions, library);
   if (library === 'librbd') {
-    return `/* ${generated} */\n{\n  global:\n${own.map(fn => `    ${fn.name};\n`).join('')}  local: *;\n};\n`;
+    return `/* ${generated} */\n{\n  global:\n${
+        own.map(fn => `    ${fn.name};\n`).join('')}  local: *;\n};\n`;
   }
   const versioned = own.filter(fn => fn.nodes.includes('LIBRADOS_14.2.0'));
-  return `/* ${generated} */\nLIBRADOS_PRIVATE {\n  local: [!r]*; r[!a]*;\n};\nLIBRADOS_14.2.0 {\n  global:\n` +
+  return `/* ${
+             generated} */\nLIBRADOS_PRIVATE {\n  local: [!r]*; r[!a]*;\n};\nLIBRADOS_14.2.0 {\n  global:\n` +
       `${versioned.map(fn => `    ${fn.name};\n`).join('')}} LIBRADOS_PRIVATE;\n`;
 }
 

@@ -1,5 +1,5 @@
-// Reads shim/abi/functions.tsv, the one list of what librados and librbd export, and refuses a table that cannot be served.
-// Knows nothing of what is generated from it.
+// Reads shim/abi/functions.tsv, the one list of what librados and librbd export, and refuses a table that
+// cannot be served. Knows nothing of what is generated from it.
 export const libraries = ['librados', 'librbd'] as const;
 export type Library = (typeof libraries)[number];
 
@@ -17,7 +17,7 @@ export interface AbiFunction {
   readonly nodes: readonly string[];
   // The first of the measured releases that exports it.
   readonly since: string;
-  readonly how: 'native' | 'refused';
+  readonly how: 'native'|'refused';
   // What a refused function answers, as a positive errno's name; '' where its type has no room for one.
   readonly errno: string;
   readonly prototype: Prototype;
@@ -29,9 +29,15 @@ export interface AbiFunction {
 export class TableError extends Error {}
 
 const columns = ['library', 'name', 'version nodes', 'since', 'how', 'errno', 'prototype', 'note'] as const;
-const nodesOf: Record<Library, readonly string[]> = {librados: ['BASE', 'LIBRADOS_14.2.0'], librbd: ['BASE']};
+const nodesOf: Record<Library, readonly string[]> = {
+  librados: ['BASE', 'LIBRADOS_14.2.0'],
+  librbd: ['BASE']
+};
 export const releases = ['16.2.15', '18.2.7', '20.2.4'] as const;
-const prefixOf: Record<Library, string> = {librados: 'rados_', librbd: 'rbd_'};
+const prefixOf: Record<Library, string> = {
+  librados: 'rados_',
+  librbd: 'rbd_'
+};
 // Types whose return value can carry a negative errno.
 const signedResults = new Set(['int', 'ssize_t', 'int64_t']);
 
@@ -82,7 +88,8 @@ const makers: ReadonlyArray<readonly[string, readonly string[]]> = [
   ['rbd_completion_t', ['rbd_aio_create_completion']],
 ];
 
-function checkSilent(fn: AbiFunction, natives: ReadonlySet<string>, fail: (fn: AbiFunction, why: string) => never): void {
+function checkSilent(
+    fn: AbiFunction, natives: ReadonlySet<string>, fail: (fn: AbiFunction, why: string) => never): void {
   if (fn.how !== 'refused' || fn.prototype.returns !== 'void') return;
   for (const [type, names] of makers) {
     const maker = names.find(name => natives.has(name));
@@ -91,8 +98,11 @@ function checkSilent(fn: AbiFunction, natives: ReadonlySet<string>, fail: (fn: A
       fail(fn, `must be native, since ${maker} is: nothing would ever complete the caller's completion`);
     }
     if (fn.note === '') {
-      fail(fn, `returns void, so refusing it is silent, and ${maker} is native: make it native, or say in the note why ` +
-                   'doing nothing harms nobody');
+      fail(
+          fn,
+          `returns void, so refusing it is silent, and ${
+              maker} is native: make it native, or say in the note why ` +
+              'doing nothing harms nobody');
     }
   }
 }
@@ -111,7 +121,8 @@ export function parseTable(text: string, file: string): AbiFunction[] {
     if (fields.length !== columns.length) {
       failAt(line, `${fields.length} columns, not ${columns.length} (${columns.join(', ')})`);
     }
-    const [library = '', name = '', nodes = '', since = '', how = '', errno = '', prototype = '', note = ''] = fields;
+    const [library = '', name = '', nodes = '', since = '', how = '', errno = '', prototype = '', note = ''] =
+        fields;
     const fail = (why: string): never => failAt(line, `${name}: ${why}`);
     const known = libraries.find(l => l === library);
     if (known === undefined) return fail(`library '${library}' is not one of ${libraries.join(', ')}`);
@@ -124,21 +135,31 @@ export function parseTable(text: string, file: string): AbiFunction[] {
     before = key;
     const nodeList = nodes.split(',');
     for (const node of nodeList) {
-      if (!nodesOf[known].includes(node)) fail(`version node '${node}' is not one of ${nodesOf[known].join(', ')}`);
+      if (!nodesOf[known].includes(node))
+        fail(`version node '${node}' is not one of ${nodesOf[known].join(', ')}`);
     }
     if (!releases.some(r => r === since)) fail(`since '${since}' is not one of ${releases.join(', ')}`);
     if (how !== 'native' && how !== 'refused') return fail(`how '${how}' is neither native nor refused`);
     const parsed = parsePrototype(prototype, name);
     if (parsed === undefined) return fail(`'${prototype}' is not its prototype`);
     if (how === 'native' || !carriesErrno(parsed.returns)) {
-      if (errno !== '-') fail(`errno '${errno}' must be '-': ${how === 'native' ? 'it is native' : `it returns ${parsed.returns}`}`);
+      if (errno !== '-')
+        fail(`errno '${errno}' must be '-': ${
+            how === 'native' ? 'it is native' : `it returns ${parsed.returns}`}`);
     } else if (!/^E[A-Z0-9]+$/.test(errno)) {
       fail(`errno '${errno}' is not an errno's name`);
     }
     if (note === '') fail(`an empty note is written '-'`);
     functions.push({
-      library: known, name, nodes: nodeList, since, how, errno: errno === '-' ? '' : errno, prototype: parsed,
-      note: note === '-' ? '' : note, line,
+      library: known,
+      name,
+      nodes: nodeList,
+      since,
+      how,
+      errno: errno === '-' ? '' : errno,
+      prototype: parsed,
+      note: note === '-' ? '' : note,
+      line,
     });
     return;
   });
