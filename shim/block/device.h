@@ -4,6 +4,7 @@
 
 #include <sys/uio.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -33,6 +34,8 @@ struct Request {
   void (*done)(Request* self, int result) = nullptr;
   void* context = nullptr;  // the submitter's own
   Request* next = nullptr;  // for the queue of whoever holds the request at the moment
+  // For whoever holds the request at the moment, so that nobody allocates per request; lost when it is passed on.
+  alignas(16) std::byte scratch[128];
 };
 
 // A range of a device and what is known of it without reading it.

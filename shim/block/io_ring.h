@@ -1,0 +1,80 @@
+// The one thread of an open image ("cbd-io"): it gives I/O to the kernel, takes the results, and runs
+// completions, so that completions of one image never run concurrently. Knows nothing of images or of what a
+// task is for.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "block/device.h"
+
+namespace cbd::block {
+
+class IoRing {
+ public:
+  struct Options {
+    // Never io_uring, always threads that block in preadv2 and its like (tests; a kernel that refuses is
+    // noticed without).
+    bool force_threads = false;
+    // How many threads the fallback may have at most; they are made one by one as work waits.
+    unsigned max_threads = 8;
+  };
+
+  // One operation of the kernel on a file. Its owner keeps it, and what it points to, until `finish`, which
+  // is called exactly once, on the ring's thread.
+  struct Task {
+    enum class Kind : uint8_t { read, write, sync, allocate, call };
+    Kind kind =
+        Kind::call;  // sync: fdatasync; allocate: fallocate(mode); call: nothing, just `finish` with `result`
+    bool is_completion = false;  // a client's callback may run in `finish` (IoRing's own use)
+    bool is_done = false;        // `result` holds the end (IoRing's own use)
+    int fd = -1;
+    int mode = 0;
+    int iovcnt = 0;
+    const iovec* iov = nullptr;
+    uint64_t offset = 0;  // bytes
+    uint64_t length = 0;  // bytes; allocate only
+    int64_t result = 0;   // bytes or -errno
+    void (*finish)(Task& self) = nullptr;
+    Task* next = nullptr;
+  };
+
+  explicit IoRing(Options options);
+  IoRing() : IoRing(Options{}) {}
+  // Nothing may be in flight. May run on the ring's own thread (a client that closes its image in a
+  // callback).
+  ~IoRing();
+  IoRing(const IoRing&) = delete;
+  IoRing& operator=(const IoRing&) = delete;
+
+  // Starts a task from any thread. Makes the thread on first use; where none can be made, the task is carried
+  // out here.
+  void start(Task& task);
+
+  // Carries a task out here and now, on the calling thread; `finish` is not called. Returns bytes or -errno.
+  static int64_t perform(const Task& task);
+
+  // Runs request.done(&request, result) on the ring's thread: at once where this is the ring's thread and no
+  // other completion is running, otherwise later; never inside a submit() of a client. For the image layer:
+  // give every end of an asynchronous request to this, and clients' callbacks neither nest nor overlap. Uses
+  // request.scratch.
+  void complete(Request& request, int result);
+
+  // Submits with may_block, waits for the end and returns it (0 or -errno). `done` and `context` are
+  // overwritten. Works on the ring's own thread, inside a client's callback: what the request waits for goes
+  // on meanwhile.
+  int run(Device& device, Request& request);
+
+  // Whether the caller is the ring's thread.
+  bool on_thread() const;
+
+ private:
+  class Core;
+  Core& core();
+  struct Holder;
+  std::unique_ptr<Holder> holder_;
+};
+
+}  // namespace cbd::block
