@@ -1,4 +1,4 @@
-// The typed face of build/lib/cbd2rbd.node (shim/addon): what Node itself cannot do on a unix socket.
+// The typed face of build/lib/cbd2rbd.node (shim/addon): what Node itself cannot do with unix sockets and files.
 // It knows nothing of sessions, users or images.
 import {existsSync} from 'node:fs';
 import {createRequire} from 'node:module';
@@ -16,6 +16,7 @@ export interface PeerCredentials {
 interface NativeModule {
   peerCredentials(fd: number): PeerCredentials;
   sendDescriptors(socketFd: number, fds: readonly number[]): boolean;
+  tryLock(fd: number): boolean;
 }
 
 /** The most descriptors that one message carries (SCM_MAX_FD in Linux). */
@@ -53,6 +54,14 @@ export function peerCredentials(fd: number): PeerCredentials {
  */
 export function sendDescriptors(socketFd: number, fds: readonly number[]): boolean {
   return native().sendDescriptors(socketFd, fds);
+}
+
+/**
+ * Takes flock(2)'s exclusive lock of an open file without waiting; it ends when the descriptor is closed, also by a crash.
+ * False where another process has it.
+ */
+export function tryLock(fd: number): boolean {
+  return native().tryLock(fd);
 }
 
 /** The descriptor of a connected socket (-1 where it is closed): Node knows it, but has no public name for it. */
