@@ -1,0 +1,103 @@
+// What the daemon asks of the session: found by handle, run on the threads for callbacks, one at a time a listener.
+#include <errno.h>
+
+#include "control/session_core.h"
+
+namespace cbd::control {
+
+namespace {
+
+// The listener that this thread is calling, so that he may remove himself.
+thread_local const ListenerSlot* current_slot = nullptr;
+
+std::string answer_line(const Json& id, int error, Json result) {
+  Json message = {{"jsonrpc", "2.0"}, {"id", id}};
+  if (error != 0) {
+    message["error"] = {{"code", error}, {"message", "refused"}};
+  } else {
+    message["result"] = result.is_null() ? Json::object() : std::move(result);
+  }
+  return message.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
+
+uint64_t SessionCore::add_listener(Listener* listener) {
+  auto slot = std::make_shared<ListenerSlot>();
+  slot->listener = listener;
+  std::lock_guard lock(mutex_);
+  slot->handle = next_handle_++;
+  listeners_[slot->handle] = slot;
+  return slot->handle;
+}
+
+void SessionCore::remove_listener(uint64_t handle) {
+  std::unique_lock lock(mutex_);
+  auto found = listeners_.find(handle);
+  if (found == listeners_.end()) return;
+  auto slot = found->second;
+  listeners_.erase(found);
+  slot->removed = true;
+  slot->queue.clear();
+  auto conditions = conditions_;
+  bool own = current_slot == slot.get();
+  bool own_attach = is_attaching(this);
+  conditions->listeners.wait(lock, [&] { return (own || !slot->running) && (own_attach || !slot->attaching); });
+}
+
+void SessionCore::take_call(const std::shared_ptr<Wire>& wire, Json& message) {
+  std::string method = message.at("method").get<std::string>();
+  Json params = message.value("params", Json::object());
+  if (method == "progress") return take_progress(params);
+
+  // The state of an image carries descriptors as a reply's result does.
+  const Json& body = params.contains("state") && params["state"].is_object() ? params["state"] : params;
+  auto fds = std::make_shared<std::vector<UniqueFd>>(wire->take_fds(body.value("fds", size_t{0})));
+
+  std::function<void(int, Json)> answer;
+  if (message.contains("id")) {
+    answer = [wire, id = message["id"]](int error, Json result) {
+      if (wire->send(answer_line(id, error, std::move(result)), Deadline::after_ms(30'000)) != 0) wire->shut();
+    };
+  }
+  std::unique_lock lock(mutex_);
+  auto found = listeners_.find(params.value("handle", uint64_t{0}));
+  if (found == listeners_.end()) {
+    lock.unlock();
+    if (answer) answer(-ENOENT, {});  // closed in the meantime
+    return;
+  }
+  auto slot = found->second;
+  slot->queue.push_back([slot, method = std::move(method), params = std::move(params), fds, answer = std::move(answer)] {
+    slot->listener->on_call(method, params, std::move(*fds), answer);
+  });
+  if (slot->running) return;
+  slot->running = true;
+  callbacks_->post([self = shared_from_this(), slot] { self->run_listener(slot); });
+}
+
+void SessionCore::run_listener(const std::shared_ptr<ListenerSlot>& slot) {
+  std::unique_lock lock(mutex_);
+  while (!slot->queue.empty()) {
+    auto task = std::move(slot->queue.front());
+    slot->queue.pop_front();
+    lock.unlock();
+    const ListenerSlot* outer = std::exchange(current_slot, slot.get());
+    task();
+    task = nullptr;
+    current_slot = outer;
+    lock.lock();
+  }
+  slot->running = false;
+  conditions_->listeners.notify_all();
+}
+
+void SessionCore::take_progress(const Json& params) {
+  std::lock_guard lock(mutex_);
+  auto found = pending_.find(params.at("token").get<uint64_t>());
+  if (found == pending_.end() || found->second->then) return;
+  found->second->progress.emplace(params.at("done").get<uint64_t>(), params.at("total").get<uint64_t>());
+  found->second->changed.notify_one();
+}
+
+}  // namespace cbd::control
