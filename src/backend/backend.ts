@@ -73,7 +73,10 @@ export interface Backend {
   createVolume(place: Place, name: string, size: number): Promise<void>;
   /** Grows a volume to `size` bytes; one that is larger already stays as it is. */
   extendVolume(place: Place, name: string, size: number): Promise<void>;
-  /** Cuts a volume to `size` bytes where `rules.canShrink`, else does nothing. */
+  /**
+   * Where `rules.canShrink`: cuts a volume to the smallest that holds `size` bytes; its bytes from `size` (any number) on read as zeroes
+   * afterwards, also when it has grown again. Else does nothing.
+   */
   shrinkVolume(place: Place, name: string, size: number): Promise<void>;
   /** Removes a volume; one that is not there is fine. EBUSY where the backend says that it is in use for longer than a short retry. */
   removeVolume(place: Place, name: string): Promise<void>;

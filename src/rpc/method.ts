@@ -1,0 +1,48 @@
+// What a method's handler is given, and the questions about rights that handlers share.
+import type { Identity } from '../access/identity.js';
+import type { Context } from '../service/context.js';
+import { getPool } from '../service/pools.js';
+import type { At, PoolRecord } from '../service/records.js';
+import type { OpenImage, Session } from '../service/sessions.js';
+import type { Answer } from './connection.js';
+import type { Params } from './params.js';
+
+export interface Call {
+  readonly ctx: Context;
+  readonly session: Session;
+  readonly identity: Identity;
+  readonly params: Params;
+}
+
+export type Method = (call: Call) => Promise<Answer>;
+export type Methods = Readonly<Record<string, Method>>;
+
+export const done: Answer = { result: {} };
+
+/** `at` of the request, once it is known that the caller may do this there. ENOENT for a missing pool, EPERM. */
+export async function placeFor({ ctx, identity, params }: Call, rights: 'r' | 'rw'): Promise<At> {
+  const at = params.at();
+  const pool = await getPool(ctx, at.pool);
+  identity.require(rights, { pool: pool.name, namespace: at.namespace });
+  return at;
+}
+
+/** `pool` of the request, likewise. */
+export async function poolFor({ ctx, identity, params }: Call, rights: 'r' | 'rw'): Promise<PoolRecord> {
+  const pool = await getPool(ctx, params.number('pool'));
+  identity.require(rights, { pool: pool.name, namespace: '' });
+  return pool;
+}
+
+/** `handle` of the request, likewise. */
+export async function openFor({ ctx, session, identity, params }: Call, rights: 'r' | 'rw'): Promise<OpenImage> {
+  const open = session.open(params.number('handle'));
+  const pool = await getPool(ctx, open.image.pool);
+  identity.require(rights, { pool: pool.name, namespace: open.image.namespace });
+  return open;
+}
+
+/** The op id of a call that changes something. */
+export function opOf({ params }: Call): { op?: string } {
+  return params.optionalText('op');
+}

@@ -1,0 +1,87 @@
+// One client's connection: handshake first, then methods, then the end of its session. It knows no rule of RBD.
+import type { Access, Challenge } from '../access/access.js';
+import type { Identity } from '../access/identity.js';
+import type { PeerCredentials } from '../native/addon.js';
+import type { Context } from '../service/context.js';
+import { ServiceError } from '../service/errors.js';
+import type { Session, SessionIdentity } from '../service/sessions.js';
+import type { Socket } from 'node:net';
+import { Connection, type Answer } from './connection.js';
+import type { Methods } from './method.js';
+import { Params } from './params.js';
+
+export interface Door {
+  readonly ctx: Context;
+  readonly access: Access;
+  readonly methods: Methods;
+  readonly fsid: string;
+  readonly log: (line: string) => void;
+}
+
+const protocolVersion = 1;
+
+export class SessionDoor {
+  readonly connection: Connection;
+  /** Resolves when the session has ended and everything that it held is released. */
+  readonly ended: Promise<void>;
+  private hello: { challenge: Challenge; identity: SessionIdentity; resume: number | undefined } | undefined;
+  private user: Identity | undefined;
+  private session: Session | undefined;
+  private orderly = false;
+
+  constructor(private readonly door: Door, socket: Socket, private readonly peer: PeerCredentials,
+    /** The daemon is stopping: a lost connection is not a dead client. */
+    private readonly stopping: () => boolean) {
+    this.connection = new Connection(socket, (method, params) => this.handle(method, params));
+    this.ended = this.connection.closed.then(() => this.finish());
+  }
+
+  private async handle(method: string, fields: Record<string, unknown>): Promise<Answer> {
+    const params = new Params(fields);
+    if (method === 'session.hello') return this.greet(params);
+    if (method === 'session.auth') return this.authenticate(params);
+    if (!this.session || !this.user) throw new ServiceError('ENOTCONN', `${method} before session.auth`);
+    if (method === 'session.close') return this.close();
+    const handler = Object.hasOwn(this.door.methods, method) ? this.door.methods[method] : undefined;
+    if (!handler) throw new ServiceError('EOPNOTSUPP', `unknown method ${method}`);
+    return handler({ ctx: this.door.ctx, session: this.session, identity: this.user, params });
+  }
+
+  private async greet(params: Params): Promise<Answer> {
+    if (this.session) throw new ServiceError('EISCONN', 'the session is open already');
+    const version = params.number('protocol');
+    if (version !== protocolVersion) throw new ServiceError('EOPNOTSUPP', `protocol ${version} is not known, only ${protocolVersion}`);
+    const entity = params.text('entity');
+    const challenge = this.door.access.challenge({ entity, peer: this.peer });
+    const identity = { entity, pid: this.peer.pid, uid: this.peer.uid, program: params.text('program', '') };
+    this.hello = { challenge, identity, resume: params.has('resume') ? params.number('resume') : undefined };
+    return { result: { fsid: this.door.fsid, nonce: challenge.nonce, keyRequired: challenge.keyRequired } };
+  }
+
+  private async authenticate(params: Params): Promise<Answer> {
+    const { hello } = this;
+    if (!hello) throw new ServiceError('EINVAL', 'session.auth before session.hello');
+    this.hello = undefined;
+    this.user = await this.door.access.authenticate(hello.challenge, { ...params.optionalText('nonce'), ...params.optionalText('proof') });
+    const { sessions, clientConfig } = this.door.ctx;
+    const channel = this.connection;
+    this.session = (hello.resume === undefined ? undefined : sessions.resume(hello.resume, hello.identity, channel))
+      ?? await sessions.begin(hello.identity, channel);
+    const { id, address } = this.session;
+    return { result: { sessionId: id, address, caps: this.user.summary(), config: clientConfig, graceMs: sessions.graceMs } };
+  }
+
+  private async close(): Promise<Answer> {
+    this.orderly = true;
+    await this.finish();
+    return { result: {} };
+  }
+
+  private async finish(): Promise<void> {
+    const { session } = this;
+    this.session = undefined;
+    if (!session || session.channel !== this.connection) return;
+    if (this.stopping() && !this.orderly) return;
+    await this.door.ctx.sessions.end(session, { orderly: this.orderly });
+  }
+}

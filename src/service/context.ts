@@ -1,0 +1,55 @@
+// What every feature of the service works with. It is built once by the daemon; tests build their own.
+import type { Backend } from '../backend/backend.js';
+import type { Store } from '../store/store.js';
+import { KeyedLock } from './keyed-lock.js';
+import { Ops } from './ops.js';
+import type { Time } from './records.js';
+import { Sessions } from './sessions.js';
+
+export interface ServiceOptions {
+  readonly store: Store;
+  /** By the name that pools give. */
+  readonly backends: ReadonlyMap<string, Backend>;
+  /** rbd_default_features, rbd_default_order, ...: Ceph's option names and their text. */
+  readonly clientConfig: Readonly<Record<string, string>>;
+  /** How long the sessions of an earlier daemon may take to come back. */
+  readonly graceMs: number;
+  readonly log: (line: string) => void;
+  /** Milliseconds since the epoch; tests replace it. */
+  readonly now?: () => number;
+}
+
+export class Context {
+  readonly store: Store;
+  readonly backends: ReadonlyMap<string, Backend>;
+  readonly clientConfig: Readonly<Record<string, string>>;
+  readonly log: (line: string) => void;
+  readonly sessions: Sessions;
+  readonly ops: Ops;
+  /** One change at a time to an image: held while volumes and records change together. */
+  readonly imageLocks = new KeyedLock();
+  readonly poolLocks = new KeyedLock();
+  private readonly clock: () => number;
+
+  constructor(options: ServiceOptions) {
+    this.store = options.store;
+    this.backends = options.backends;
+    this.clientConfig = options.clientConfig;
+    this.log = options.log;
+    this.clock = options.now ?? Date.now;
+    this.ops = new Ops(options.store, this.clock);
+    this.sessions = new Sessions(options.store, { graceMs: options.graceMs, log: options.log });
+  }
+
+  now(): Time {
+    const ms = this.clock();
+    return { sec: Math.floor(ms / 1000), nsec: Math.floor((ms % 1000) * 1e6) };
+  }
+
+  /** A number of the configuration, or Ceph's default for it. */
+  configNumber(option: string, byDefault: number): number {
+    const text = this.clientConfig[option];
+    const value = text === undefined || text.trim() === '' ? byDefault : Number(text);
+    return Number.isSafeInteger(value) ? value : byDefault;
+  }
+}

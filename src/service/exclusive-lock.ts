@@ -1,0 +1,75 @@
+// The managed exclusive lock, as far as a client asks for it. Behind: rbd_lock_acquire/release/break, rbd_lock_get_owners,
+// rbd_is_exclusive_lock_owner. A cow head's ownership is another matter: ownership.ts.
+import { changed, holds } from './changes.js';
+import type { Context } from './context.js';
+import { ServiceError } from './errors.js';
+import { Feature } from './features.js';
+import { imageById } from './images.js';
+import { keys, type ExclusiveLockRecord, type ImageRef } from './records.js';
+import type { OpenImage, Session } from './sessions.js';
+import { readRecord, transact } from './transact.js';
+
+/** EINVAL without the feature; EROFS on a read-only handle, or where another holds it. */
+export async function acquireLock(ctx: Context, open: OpenImage): Promise<void> {
+  await requireFeature(ctx, open.image);
+  if (open.readOnly || open.snapId !== null) throw new ServiceError('EROFS', 'the image is open read-only');
+  await transact(ctx.store, async (tx) => {
+    const held = await tx.get<ExclusiveLockRecord>(keys.exclusiveLock(open.image));
+    if (held && !holds(open, held)) throw new ServiceError('EROFS', `${held.address} holds the exclusive lock`);
+    const record: ExclusiveLockRecord = { session: open.session.id, handle: open.handle, address: open.session.address };
+    tx.put(keys.exclusiveLock(open.image), record);
+  }, { survives: 'process-death' });
+  await tellOthers(ctx, open, 'image.lockTaken');
+}
+
+/** EINVAL where this handle does not hold it. */
+export async function releaseLock(ctx: Context, open: OpenImage): Promise<void> {
+  await requireFeature(ctx, open.image);
+  await transact(ctx.store, async (tx) => {
+    const held = await tx.get<ExclusiveLockRecord>(keys.exclusiveLock(open.image));
+    if (!held || !holds(open, held)) throw new ServiceError('EINVAL', 'this handle does not hold the exclusive lock');
+    tx.remove(keys.exclusiveLock(open.image));
+  }, { survives: 'process-death' });
+  await tellOthers(ctx, open, 'image.lockFreed');
+}
+
+export async function lockOwner(ctx: Context, image: ImageRef): Promise<ExclusiveLockRecord | undefined> {
+  return readRecord<ExclusiveLockRecord>(ctx.store, keys.exclusiveLock(image));
+}
+
+/** EINVAL without the feature, ENOENT where nobody holds it, EBUSY where `address` does not. */
+export async function breakExclusiveLock(ctx: Context, open: OpenImage, address: string): Promise<void> {
+  await requireFeature(ctx, open.image);
+  if (open.readOnly) throw new ServiceError('EROFS', 'the image is open read-only');
+  await transact(ctx.store, async (tx) => {
+    const held = await tx.get<ExclusiveLockRecord>(keys.exclusiveLock(open.image));
+    if (!held) throw new ServiceError('ENOENT', 'nobody holds the exclusive lock');
+    if (held.address !== address) throw new ServiceError('EBUSY', `${held.address} holds the exclusive lock, not ${address}`);
+    tx.remove(keys.exclusiveLock(open.image));
+  }, { survives: 'process-death' });
+  await changed(ctx, open.image);
+}
+
+/** The handle is closed, or its process is gone. */
+export async function dropExclusiveLock(ctx: Context, open: OpenImage): Promise<void> {
+  const dropped = await transact(ctx.store, async (tx) => {
+    const held = await tx.get<ExclusiveLockRecord>(keys.exclusiveLock(open.image));
+    if (!held || !holds(open, held)) return false;
+    tx.remove(keys.exclusiveLock(open.image));
+    return true;
+  }, { survives: 'process-death' });
+  if (dropped) await tellOthers(ctx, open, 'image.lockFreed');
+}
+
+export async function dropExclusiveLocksOf(ctx: Context, session: Session): Promise<void> {
+  for (const open of [...session.handles.values()]) await dropExclusiveLock(ctx, open);
+}
+
+async function requireFeature(ctx: Context, image: ImageRef): Promise<void> {
+  const { features, name } = await imageById(ctx, image);
+  if ((features & Feature.EXCLUSIVE_LOCK) === 0) throw new ServiceError('EINVAL', `image ${name} does not have the exclusive-lock feature`);
+}
+
+async function tellOthers(ctx: Context, open: OpenImage, method: string): Promise<void> {
+  await ctx.sessions.askAll(ctx.sessions.openersOf(open.image).filter((other) => other !== open), method, () => ({}));
+}

@@ -1,0 +1,72 @@
+// RBD's feature bits and the rules between them (librbd 16.2.15), and changing those of an image.
+// Behind: rbd_update_features, and the feature options of the create calls.
+import type { Context } from './context.js';
+import { ServiceError } from './errors.js';
+import { changed } from './changes.js';
+import { changeImage } from './images.js';
+import type { ImageRef } from './records.js';
+
+export const Feature = {
+  LAYERING: 1, STRIPINGV2: 2, EXCLUSIVE_LOCK: 4, OBJECT_MAP: 8, FAST_DIFF: 16, DEEP_FLATTEN: 32, JOURNALING: 64,
+  DATA_POOL: 128, OPERATIONS: 256, MIGRATING: 512, NON_PRIMARY: 1024,
+} as const;
+
+const all = 2047;
+const implicit = Feature.STRIPINGV2 | Feature.DATA_POOL;
+const internal = Feature.OPERATIONS | Feature.MIGRATING | Feature.NON_PRIMARY;
+const mutable = Feature.EXCLUSIVE_LOCK | Feature.OBJECT_MAP | Feature.FAST_DIFF | Feature.JOURNALING;
+
+export interface FeatureOptions {
+  readonly features?: number;
+  readonly featuresSet?: number;
+  readonly featuresClear?: number;
+}
+
+/** The features of a new image. Masks may have bits above 2^31, so they are taken apart before the bit operators see them. */
+export function featuresForCreate(options: FeatureOptions, byDefault: number, extra: { striping: boolean; dataPool: boolean }): number {
+  const asked = knownBits(options.features ?? byDefault);
+  const set = knownBits(options.featuresSet ?? 0);
+  const clear = knownBits(options.featuresClear ?? 0);
+  let features = (asked | (set & ~clear)) & ~(clear & ~set) & ~implicit;
+  if (extra.striping) features |= Feature.STRIPINGV2;
+  if (extra.dataPool) features |= Feature.DATA_POOL;
+  if ((features & internal) !== 0) throw new ServiceError('EINVAL', `features ${features & internal} are set by RBD itself`);
+  checkDependencies(features);
+  return features;
+}
+
+function knownBits(mask: number): number {
+  if (mask < 0 || mask > all) throw new ServiceError('ENOSYS', `features ${mask} are not known`);
+  return mask;
+}
+
+function checkDependencies(features: number): void {
+  const has = (bit: number): boolean => (features & bit) !== 0;
+  if (has(Feature.FAST_DIFF) && !has(Feature.OBJECT_MAP)) throw new ServiceError('EINVAL', 'fast-diff needs object-map');
+  if (has(Feature.OBJECT_MAP) && !has(Feature.EXCLUSIVE_LOCK)) throw new ServiceError('EINVAL', 'object-map needs exclusive-lock');
+  if (has(Feature.JOURNALING)) throw new ServiceError('EOPNOTSUPP', 'journaling is not supported');
+}
+
+/** Turns features of an image on or off. EINVAL for 0, for what cannot be changed, is so already, or is needed by another. */
+export async function updateFeatures(ctx: Context, image: ImageRef, features: number, options: { enabled: boolean }): Promise<void> {
+  if (features === 0) throw new ServiceError('EINVAL', 'no feature was named');
+  const allowed = options.enabled ? mutable : mutable | Feature.DEEP_FLATTEN;
+  if (features < 0 || features > all || (features & ~allowed) !== 0) throw new ServiceError('EINVAL', `features ${features} cannot be changed`);
+  await changeImage(ctx, image, (record) => {
+    const next = options.enabled ? withFeatures(record.features, features) : withoutFeatures(record.features, features);
+    checkDependencies(next);
+    return { ...record, features: next };
+  });
+  await changed(ctx, image);
+}
+
+function withFeatures(had: number, asked: number): number {
+  if ((had & asked) === asked) throw new ServiceError('EINVAL', `features ${asked} are on already`);
+  return had | asked;
+}
+
+function withoutFeatures(had: number, asked: number): number {
+  if ((had & asked) !== asked) throw new ServiceError('EINVAL', `features ${asked & ~had} are off already`);
+  const needing = (asked & Feature.OBJECT_MAP) !== 0 ? asked | Feature.FAST_DIFF : asked;
+  return had & ~needing;
+}

@@ -1,0 +1,154 @@
+// Images: making, finding, listing and renaming them. Behind: rbd_create*, rbd_list*, rbd_rename.
+import { randomBytes } from 'node:crypto';
+import { changed } from './changes.js';
+import type { Context } from './context.js';
+import { ServiceError } from './errors.js';
+import { Feature, featuresForCreate, type FeatureOptions } from './features.js';
+import { requireNamespace } from './namespaces.js';
+import { checkName, findPool } from './pools.js';
+import { keys, type At, type ImageRecord, type ImageRef } from './records.js';
+import type { Session } from './sessions.js';
+import { readRecord, transact } from './transact.js';
+import { makePlainLayer } from './volumes.js';
+
+export interface CreateOptions extends FeatureOptions {
+  readonly format?: number;
+  readonly order?: number;
+  readonly stripeUnit?: number;
+  readonly stripeCount?: number;
+  /** A pool's name. */
+  readonly dataPool?: string;
+}
+
+export interface CreateRequest {
+  readonly at: At;
+  readonly name: string;
+  readonly size: number;
+  readonly options: CreateOptions;
+  readonly op?: string;
+}
+
+/** The object map of an image covers at most so many objects (librbd's MAX_OBJECT_COUNT). */
+const maxObjects = 256_000_000;
+
+/** Makes an image of zeroes. EEXIST, EDOM (order), EINVAL, ENOSYS (features) as librbd has them. */
+export async function createImage(ctx: Context, session: Session, request: CreateRequest): Promise<{ id: string; order: number }> {
+  return ctx.ops.once(request.op, async (finish) => {
+    const { at, name, size } = request;
+    checkName('image', name);
+    if (await findImage(ctx, at, name)) throw new ServiceError('EEXIST', `image ${name} exists`);
+    const shape = await shapeOf(ctx, request.options);
+    checkSize(size, shape);
+    await transact(ctx.store, (tx) => requireNamespace(tx, at));
+    const layer = await makePlainLayer(ctx, shape.dataPool ?? at.pool, size);
+    const id = session.id.toString(16) + randomBytes(4).toString('hex');
+    const now = ctx.now();
+    const record: ImageRecord = {
+      id, name, pool: at.pool, namespace: at.namespace, size, ...shape, opFeatures: 0, flags: 0,
+      createTime: now, accessTime: now, modifyTime: now, layers: [layer.record.id],
+    };
+    try {
+      return await transact(ctx.store, async (tx) => {
+        if (await tx.get(keys.imageName(at, name))) throw new ServiceError('EEXIST', `image ${name} exists`);
+        await requireNamespace(tx, at);
+        layer.adopt(tx);
+        tx.put(keys.image(record), record);
+        tx.put(keys.imageName(at, name), id);
+        return finish(tx, { id, order: record.order });
+      });
+    } catch (error) {
+      await layer.abandon();
+      throw error;
+    }
+  });
+}
+
+type Shape = Pick<ImageRecord, 'order' | 'features' | 'stripeUnit' | 'stripeCount' | 'dataPool'>;
+
+async function shapeOf(ctx: Context, options: CreateOptions): Promise<Shape> {
+  const format = options.format ?? ctx.configNumber('rbd_default_format', 2);
+  const order = options.order || ctx.configNumber('rbd_default_order', 22);
+  if (order < 12 || order > 25) throw new ServiceError('EDOM', `order ${order} is outside 12..25`);
+  if (format === 1) throw new ServiceError('EINVAL', 'image format 1 is not supported');
+  const striping = stripingOf(ctx, options, 2 ** order);
+  const dataPool = options.dataPool ? await findPool(ctx, options.dataPool) : undefined;
+  if (options.dataPool && !dataPool) throw new ServiceError('ENOENT', `there is no data pool ${options.dataPool}`);
+  const features = featuresForCreate(options, ctx.configNumber('rbd_default_features', 61), {
+    striping: striping.stripeCount !== 1 || striping.stripeUnit !== 2 ** order, dataPool: dataPool !== undefined,
+  });
+  return { order, features, ...striping, dataPool: dataPool?.id ?? null };
+}
+
+function stripingOf(ctx: Context, options: CreateOptions, objectSize: number): { stripeUnit: number; stripeCount: number } {
+  const unit = options.stripeUnit ?? ctx.configNumber('rbd_default_stripe_unit', 0);
+  const count = options.stripeCount ?? ctx.configNumber('rbd_default_stripe_count', 0);
+  if ((unit === 0) !== (count === 0)) throw new ServiceError('EINVAL', 'stripe unit and stripe count are given together or not at all');
+  if (unit === 0) return { stripeUnit: objectSize, stripeCount: 1 };
+  if (unit > objectSize || objectSize % unit !== 0 || unit < 512) {
+    throw new ServiceError('EINVAL', `a stripe unit of ${unit} bytes is no factor of the object size, or less than 512`);
+  }
+  return { stripeUnit: unit, stripeCount: count };
+}
+
+/** EINVAL for what no image can have. */
+export function checkSize(size: number, image: { order: number; features: number }): void {
+  const objects = Math.ceil(size / 2 ** image.order);
+  if ((image.features & Feature.OBJECT_MAP) !== 0 && objects > maxObjects) {
+    throw new ServiceError('EINVAL', `a size of ${size} bytes is more than an object map covers`);
+  }
+}
+
+export async function findImage(ctx: Context, at: At, name: string): Promise<ImageRecord | undefined> {
+  const id = await readRecord<string>(ctx.store, keys.imageName(at, name));
+  return id === undefined ? undefined : readRecord<ImageRecord>(ctx.store, keys.image({ ...at, id }));
+}
+
+/** ENOENT. */
+export async function imageByName(ctx: Context, at: At, name: string): Promise<ImageRecord> {
+  const image = await findImage(ctx, at, name);
+  if (!image) throw new ServiceError('ENOENT', `there is no image ${name}`);
+  return image;
+}
+
+/** ENOENT. */
+export async function imageById(ctx: Context, image: ImageRef): Promise<ImageRecord> {
+  const record = await readRecord<ImageRecord>(ctx.store, keys.image(image));
+  if (!record) throw new ServiceError('ENOENT', `there is no image with id ${image.id}`);
+  return record;
+}
+
+/** Sorted by the bytes of the name. */
+export async function listImages(ctx: Context, at: At): Promise<{ id: string; name: string }[]> {
+  const prefix = keys.imageNames(at);
+  const entries = await ctx.store.list({ prefix });
+  return entries.map(({ key, value }) => ({ id: JSON.parse(value) as string, name: key.slice(prefix.length) }));
+}
+
+/** EEXIST where the new name is taken, also by the image itself; ENOENT. */
+export async function renameImage(ctx: Context, request: { at: At; name: string; to: string; op?: string }): Promise<void> {
+  const { at, name, to } = request;
+  checkName('image', to);
+  await ctx.ops.once(request.op, (finish) => transact(ctx.store, async (tx) => {
+    const id = await tx.get<string>(keys.imageName(at, name));
+    const record = id === undefined ? undefined : await tx.get<ImageRecord>(keys.image({ ...at, id }));
+    if (!record) throw new ServiceError('ENOENT', `there is no image ${name}`);
+    if (await tx.get(keys.imageName(at, to))) throw new ServiceError('EEXIST', `image ${to} exists`);
+    tx.remove(keys.imageName(at, name));
+    tx.put(keys.imageName(at, to), record.id);
+    tx.put(keys.image(record), { ...record, name: to });
+    return finish(tx, {});
+  }));
+  const image = await findImage(ctx, at, to);
+  if (image) await changed(ctx, image);
+}
+
+/** Changes an image's record alone. ENOENT. */
+export async function changeImage(ctx: Context, image: ImageRef, change: (record: ImageRecord) => ImageRecord): Promise<ImageRecord> {
+  return transact(ctx.store, async (tx) => {
+    const record = await tx.get<ImageRecord>(keys.image(image));
+    if (!record) throw new ServiceError('ENOENT', `there is no image with id ${image.id}`);
+    const next = change(record);
+    tx.put(keys.image(image), next);
+    return next;
+  });
+}

@@ -1,0 +1,71 @@
+// Advisory locks of an image, with the rules of Ceph's lock class. Behind: rbd_lock_exclusive/shared, rbd_unlock,
+// rbd_break_lock, rbd_list_lockers. A process that dies loses its locks; one that ends in order leaves them (`rbd lock add`).
+import { changed } from './changes.js';
+import type { Context } from './context.js';
+import { ServiceError } from './errors.js';
+import { keys, type ImageRef, type LockRecord } from './records.js';
+import type { OpenImage, Session } from './sessions.js';
+import { readRecord, transact } from './transact.js';
+
+export interface LockRequest {
+  readonly cookie: string;
+  readonly tag: string;
+  readonly exclusive: boolean;
+}
+
+/** EEXIST where this client holds it with this cookie; EBUSY where another does, or the kind or tag differs. */
+export async function addLock(ctx: Context, open: OpenImage, { cookie, tag, exclusive }: LockRequest): Promise<void> {
+  const { session } = open;
+  await transact(ctx.store, async (tx) => {
+    const lock = await tx.get<LockRecord>(keys.lock(open.image));
+    const lockers = lock?.lockers ?? [];
+    if (lock && lock.tag !== tag) throw new ServiceError('EBUSY', `the lock is held with tag ${lock.tag}`);
+    if (lockers.some((held) => held.client === session.client && held.cookie === cookie)) {
+      throw new ServiceError('EEXIST', `the lock with cookie ${cookie} is held already`);
+    }
+    if (lock && (exclusive || lock.exclusive)) throw new ServiceError('EBUSY', `the lock is held by ${lockers[0]?.client ?? 'another'}`);
+    const locker = { client: session.client, cookie, address: session.address, session: session.id };
+    tx.put(keys.lock(open.image), { tag, exclusive, lockers: [...lockers, locker] } satisfies LockRecord);
+  });
+  await changed(ctx, open.image);
+}
+
+/** ENOENT where this client does not hold it with this cookie. */
+export async function removeLock(ctx: Context, open: OpenImage, cookie: string): Promise<void> {
+  await dropLocker(ctx, open.image, { client: open.session.client, cookie });
+}
+
+/** EINVAL where `client` is no client's name; ENOENT where it does not hold the lock with this cookie. */
+export async function breakLock(ctx: Context, open: OpenImage, held: { client: string; cookie: string }): Promise<void> {
+  if (!/^(client|mon|osd|mds|mgr|auth)\../.test(held.client)) throw new ServiceError('EINVAL', `${held.client} is not a client's name`);
+  await dropLocker(ctx, open.image, held);
+}
+
+export async function readLock(ctx: Context, image: ImageRef): Promise<LockRecord> {
+  return (await readRecord<LockRecord>(ctx.store, keys.lock(image))) ?? { tag: '', exclusive: false, lockers: [] };
+}
+
+/** A process died: what it held is free. */
+export async function releaseLocksOf(ctx: Context, session: Session): Promise<void> {
+  for (const { key, value } of await ctx.store.list({ prefix: keys.locks })) {
+    if (!(JSON.parse(value) as LockRecord).lockers.some((locker) => locker.session === session.id)) continue;
+    await transact(ctx.store, async (tx) => {
+      const lock = await tx.get<LockRecord>(key);
+      if (!lock) return;
+      const lockers = lock.lockers.filter((locker) => locker.session !== session.id);
+      if (lockers.length > 0) tx.put(key, { ...lock, lockers });
+      else tx.remove(key);
+    });
+  }
+}
+
+async function dropLocker(ctx: Context, image: ImageRef, { client, cookie }: { client: string; cookie: string }): Promise<void> {
+  await transact(ctx.store, async (tx) => {
+    const lock = await tx.get<LockRecord>(keys.lock(image));
+    const lockers = lock?.lockers.filter((held) => held.client !== client || held.cookie !== cookie) ?? [];
+    if (!lock || lockers.length === lock.lockers.length) throw new ServiceError('ENOENT', `${client} does not hold the lock with cookie ${cookie}`);
+    if (lockers.length > 0) tx.put(keys.lock(image), { ...lock, lockers });
+    else tx.remove(keys.lock(image));
+  });
+  await changed(ctx, image);
+}

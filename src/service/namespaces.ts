@@ -1,0 +1,41 @@
+// Namespaces of a pool. Behind: rbd_namespace_create/remove/exists/list.
+import type { Context } from './context.js';
+import { ServiceError } from './errors.js';
+import { checkName } from './pools.js';
+import { keys, type At } from './records.js';
+import { readRecord, transact, type Tx } from './transact.js';
+
+/** EEXIST; EINVAL for an empty name. */
+export async function createNamespace(ctx: Context, at: At): Promise<void> {
+  checkName('namespace', at.namespace);
+  await transact(ctx.store, async (tx) => {
+    if (await tx.get(keys.namespace(at))) throw new ServiceError('EEXIST', `namespace ${at.namespace} exists`);
+    tx.put(keys.namespace(at), { name: at.namespace });
+  });
+}
+
+/** ENOENT; EBUSY while images are in it, in the trash too. */
+export async function removeNamespace(ctx: Context, at: At): Promise<void> {
+  checkName('namespace', at.namespace);
+  await transact(ctx.store, async (tx) => {
+    if (!await tx.get(keys.namespace(at))) throw new ServiceError('ENOENT', `there is no namespace ${at.namespace}`);
+    const images = await ctx.store.list({ prefix: keys.images(at), limit: 1 });
+    if (images.length > 0) throw new ServiceError('EBUSY', `namespace ${at.namespace} has images`);
+    tx.requireEmpty(keys.images(at));
+    tx.remove(keys.namespace(at));
+  });
+}
+
+export async function namespaceExists(ctx: Context, at: At): Promise<boolean> {
+  return at.namespace === '' || (await readRecord(ctx.store, keys.namespace(at))) !== undefined;
+}
+
+export async function listNamespaces(ctx: Context, pool: number): Promise<string[]> {
+  const entries = await ctx.store.list({ prefix: keys.namespaces(pool) });
+  return entries.map(({ value }) => (JSON.parse(value) as { name: string }).name).sort();
+}
+
+/** Inside a transaction that puts something into a namespace: it must be there, and stay. ENOENT. */
+export async function requireNamespace(tx: Tx, at: At): Promise<void> {
+  if (at.namespace !== '' && !await tx.get(keys.namespace(at))) throw new ServiceError('ENOENT', `there is no namespace ${at.namespace}`);
+}

@@ -1,0 +1,162 @@
+// Pools: which there are, where each keeps its volumes, its applications and its metadata.
+// Behind: rados_pool_create/list/lookup/reverse_lookup/delete/stat, rados_application_*, rbd_pool_metadata_*, rbd_config_pool_*.
+import type { Backend, Place } from '../backend/backend.js';
+import type { Context } from './context.js';
+import { ServiceError } from './errors.js';
+import { checkConfigMetadata } from './metadata.js';
+import { keys, type ImageRecord, type PoolRecord } from './records.js';
+import { readRecord, transact } from './transact.js';
+
+export interface NewPool {
+  readonly name: string;
+  /** Default: the first backend of the configuration. */
+  readonly backend?: string;
+  /** Default: made from the pool's id, so that no name can lead elsewhere. */
+  readonly dir?: string;
+  readonly owner?: string;
+  readonly apps?: readonly string[];
+}
+
+/** Makes a pool and its directory. EEXIST; EINVAL for an empty name or an unknown backend. Returns the pool's id. */
+export async function createPool(ctx: Context, pool: NewPool): Promise<PoolRecord> {
+  checkName('pool', pool.name);
+  const backend = pool.backend ?? [...ctx.backends.keys()][0] ?? '';
+  const holder = ctx.backends.get(backend);
+  if (!holder) throw new ServiceError('EINVAL', `no backend "${backend}" is configured`);
+  return ctx.poolLocks.run('create', async () => {
+    if (await findPool(ctx, pool.name)) throw new ServiceError('EEXIST', `pool ${pool.name} exists`);
+    const id = ((await readRecord<number>(ctx.store, keys.counter('pool'))) ?? 0) + 1;
+    const place = { dir: pool.dir ?? `pool-${id}`, owner: pool.owner ?? '' };
+    await holder.createDirectory(place);
+    return transact(ctx.store, async (tx) => {
+      if (await tx.get(keys.poolName(pool.name))) throw new ServiceError('EEXIST', `pool ${pool.name} exists`);
+      if (((await tx.get<number>(keys.counter('pool'))) ?? 0) >= id) throw new ServiceError('EAGAIN', 'another pool was made at the same time');
+      const apps = Object.fromEntries((pool.apps ?? []).map((app) => [app, {}]));
+      const record: PoolRecord = { id, name: pool.name, backend, ...place, apps, createTime: ctx.now() };
+      tx.put(keys.counter('pool'), id);
+      tx.put(keys.pool(id), record);
+      tx.put(keys.poolName(pool.name), id);
+      return record;
+    });
+  });
+}
+
+/** Removes a pool with all images in it, as Ceph does; the monitor's own safeguards are the caller's. EBUSY while an image is open. */
+export async function deletePool(ctx: Context, pool: PoolRecord): Promise<void> {
+  await ctx.poolLocks.run('create', async () => {
+    const images = await ctx.store.list({ prefix: keys.imagesOfPool(pool.id) });
+    for (const { value } of images) {
+      const image = JSON.parse(value) as ImageRecord;
+      if (ctx.sessions.openersOf(image).length > 0) throw new ServiceError('EBUSY', `image ${image.name} of pool ${pool.name} is open`);
+    }
+    const { removeImageRecords } = await import('./remove.js');
+    for (const { value } of images) await removeImageRecords(ctx, JSON.parse(value) as ImageRecord);
+    await transact(ctx.store, async (tx) => {
+      tx.remove(keys.pool(pool.id));
+      tx.remove(keys.poolName(pool.name));
+      tx.removeAll(keys.poolMetadata(pool.id, ''));
+      tx.removeAll(keys.namespaces(pool.id));
+    });
+    await backendOf(ctx, pool).removeDirectory(placeOf(pool)).catch((error: unknown) => {
+      ctx.log(`directory ${pool.dir} of removed pool ${pool.name} stays: ${String(error)}`);
+    });
+  });
+}
+
+export async function listPools(ctx: Context): Promise<PoolRecord[]> {
+  const entries = await ctx.store.list({ prefix: keys.pools });
+  return entries.map(({ value }) => JSON.parse(value) as PoolRecord).sort((a, b) => a.id - b.id);
+}
+
+export async function findPool(ctx: Context, name: string): Promise<PoolRecord | undefined> {
+  const id = await readRecord<number>(ctx.store, keys.poolName(name));
+  return id === undefined ? undefined : readRecord<PoolRecord>(ctx.store, keys.pool(id));
+}
+
+/** ENOENT where there is no such pool. */
+export async function getPool(ctx: Context, id: number): Promise<PoolRecord> {
+  const pool = await readRecord<PoolRecord>(ctx.store, keys.pool(id));
+  if (!pool) throw new ServiceError('ENOENT', `there is no pool with id ${id}`);
+  return pool;
+}
+
+/** What the pool's volumes take, and how many images there are. */
+export async function poolUsage(ctx: Context, pool: PoolRecord): Promise<{ bytes: number; images: number; objects: number }> {
+  const usage = await backendOf(ctx, pool).statDirectory(placeOf(pool));
+  const images = await ctx.store.list({ prefix: keys.imagesOfPool(pool.id) });
+  return { bytes: usage.allocated, images: images.length, objects: Math.ceil(usage.allocated / 4194304) };
+}
+
+/** EINVAL where the configuration no longer has the pool's backend. */
+export function backendOf(ctx: Context, pool: PoolRecord): Backend {
+  const backend = ctx.backends.get(pool.backend);
+  if (!backend) throw new ServiceError('EINVAL', `pool ${pool.name} is on backend "${pool.backend}", which is not configured`);
+  return backend;
+}
+
+export function placeOf(pool: PoolRecord): Place {
+  return { dir: pool.dir, owner: pool.owner };
+}
+
+/** Applications. EPERM for a second one without force, as the monitor has it. */
+export async function enableApplication(ctx: Context, id: number, app: string, options: { force: boolean }): Promise<void> {
+  if (app === '') throw new ServiceError('EINVAL', 'an application needs a name');
+  await changePool(ctx, id, (pool) => {
+    if (pool.apps[app]) return pool;
+    if (Object.keys(pool.apps).length > 0 && !options.force) {
+      throw new ServiceError('EPERM', `pool ${pool.name} has an application already; force is needed for another`);
+    }
+    return { ...pool, apps: { ...pool.apps, [app]: {} } };
+  });
+}
+
+/** The metadata of a pool's application. ENOENT where the application is not enabled. */
+export function applicationMetadata(pool: PoolRecord, app: string): Readonly<Record<string, string>> {
+  const metadata = Object.hasOwn(pool.apps, app) ? pool.apps[app] : undefined;
+  if (!metadata) throw new ServiceError('ENOENT', `application ${app} is not enabled on pool ${pool.name}`);
+  return metadata;
+}
+
+/** Sets a key, or removes it where `value` is undefined. ENOENT where the application is not enabled. */
+export async function changeApplicationMetadata(ctx: Context, id: number, app: string, change: { key: string; value: string | undefined }): Promise<void> {
+  await changePool(ctx, id, (pool) => {
+    const rest = Object.entries(applicationMetadata(pool, app)).filter(([key]) => key !== change.key);
+    if (change.value !== undefined) rest.push([change.key, change.value]);
+    return { ...pool, apps: { ...pool.apps, [app]: Object.fromEntries(rest) } };
+  });
+}
+
+/** Sets a pool's metadata. EINVAL for a conf_ key that is no option, or whose value does not fit it. */
+export async function setPoolMetadata(ctx: Context, pool: number, key: string, value: string): Promise<void> {
+  checkName('metadata key', key);
+  checkConfigMetadata(key, value);
+  await transact(ctx.store, (tx) => { tx.put(keys.poolMetadata(pool, key), value); });
+}
+
+/** ENOENT where it is not set. */
+export async function removePoolMetadata(ctx: Context, pool: number, key: string): Promise<void> {
+  await transact(ctx.store, async (tx) => {
+    if ((await tx.get(keys.poolMetadata(pool, key))) === undefined) throw new ServiceError('ENOENT', `metadata ${key} is not set`);
+    tx.remove(keys.poolMetadata(pool, key));
+  });
+}
+
+export async function listPoolMetadata(ctx: Context, pool: number, range: { start?: string; max?: number } = {}): Promise<{ name: string; value: string }[]> {
+  const prefix = keys.poolMetadata(pool, '');
+  const entries = await ctx.store.list({ prefix, after: prefix + (range.start ?? ''), ...(range.max ? { limit: range.max } : {}) });
+  return entries.map(({ key, value }) => ({ name: key.slice(prefix.length), value: JSON.parse(value) as string }));
+}
+
+async function changePool(ctx: Context, id: number, change: (pool: PoolRecord) => PoolRecord): Promise<void> {
+  await transact(ctx.store, async (tx) => {
+    const pool = await tx.get<PoolRecord>(keys.pool(id));
+    if (!pool) throw new ServiceError('ENOENT', `there is no pool with id ${id}`);
+    tx.put(keys.pool(id), change(pool));
+  });
+}
+
+/** EINVAL for what cannot be a name of anything: empty text, or NUL bytes. */
+export function checkName(what: string, name: string): void {
+  if (name === '') throw new ServiceError('EINVAL', `the ${what} name is empty`);
+  if (name.includes('\0')) throw new ServiceError('EINVAL', `the ${what} name ${JSON.stringify(name)} holds a NUL byte`);
+}

@@ -1,0 +1,151 @@
+// What the service keeps in the store: the records, and the key of each. Names come last in a key, for they may hold any byte.
+
+export interface Time {
+  readonly sec: number;
+  readonly nsec: number;
+}
+
+export interface PoolRecord {
+  readonly id: number;
+  readonly name: string;
+  /** The name of a backend in the configuration. */
+  readonly backend: string;
+  readonly dir: string;
+  readonly owner: string;
+  /** Application name -> its metadata. */
+  readonly apps: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** For pools that a real Ceph serves: how the client reaches it. */
+  readonly ceph?: Readonly<Record<string, string>>;
+  readonly createTime: Time;
+}
+
+export interface ImageRecord {
+  readonly id: string;
+  readonly name: string;
+  readonly pool: number;
+  readonly namespace: string;
+  readonly size: number;
+  readonly order: number;
+  readonly features: number;
+  readonly opFeatures: number;
+  readonly flags: number;
+  readonly stripeUnit: number;
+  readonly stripeCount: number;
+  /** Pool id, or null where data is in the image's own pool. */
+  readonly dataPool: number | null;
+  readonly createTime: Time;
+  readonly accessTime: Time;
+  readonly modifyTime: Time;
+  /** Layer ids, the newest first. */
+  readonly layers: readonly string[];
+}
+
+export interface LayerRecord {
+  readonly id: string;
+  readonly pool: number;
+  readonly kind: 'plain' | 'cow';
+  /** How many bytes of the layer count. */
+  readonly size: number;
+  /** The volume's name on the pool's backend, and its size there. */
+  readonly volume: string;
+  readonly volumeSize: number;
+  /** Bytes from `size` on may still hold old data: the volume is to be cut before it grows again. */
+  readonly untrimmed?: boolean;
+}
+
+/** A volume that is being made or removed. Whatever is found in one at start is removed. */
+export interface IntentRecord {
+  readonly pool: number;
+  readonly volume: string;
+  readonly why: 'create' | 'remove';
+}
+
+export interface TrashRecord {
+  readonly id: string;
+  readonly name: string;
+  readonly source: 'user';
+  readonly deletionTime: Time;
+  readonly deferUntil: Time;
+}
+
+export interface Locker {
+  /** "client.<session id>" */
+  readonly client: string;
+  readonly cookie: string;
+  readonly address: string;
+  readonly session: number;
+}
+
+/** The advisory lock of an image. */
+export interface LockRecord {
+  readonly tag: string;
+  readonly exclusive: boolean;
+  readonly lockers: readonly Locker[];
+}
+
+/** Who holds the managed exclusive lock. */
+export interface ExclusiveLockRecord {
+  readonly session: number;
+  readonly handle: number;
+  readonly address: string;
+}
+
+/** A session that the daemon has promised something to; it may come back after a restart of the daemon. */
+export interface SessionRecord {
+  readonly id: number;
+  readonly entity: string;
+  readonly pid: number;
+  readonly uid: number;
+  readonly program: string;
+  readonly opens: readonly { readonly handle: number; readonly image: ImageRef; readonly readOnly: boolean }[];
+}
+
+/** Where an image is. */
+export interface At {
+  readonly pool: number;
+  readonly namespace: string;
+}
+
+export interface ImageRef extends At {
+  readonly id: string;
+}
+
+const within = (at: At): string => `${at.pool}/${encodeURIComponent(at.namespace)}`;
+const ofImage = (image: ImageRef): string => `${within(image)}/${image.id}`;
+
+export const keys = {
+  fsid: 'cluster/fsid',
+  counter: (name: string) => `counter/${name}`,
+  pool: (id: number) => `pool/${id}`,
+  pools: 'pool/',
+  poolName: (name: string) => `pool-name/${name}`,
+  poolMetadata: (pool: number, key: string) => `pool-metadata/${pool}/${key}`,
+  namespace: (at: At) => `namespace/${within(at)}`,
+  namespaces: (pool: number) => `namespace/${pool}/`,
+  image: (image: ImageRef) => `image/${ofImage(image)}`,
+  images: (at: At) => `image/${within(at)}/`,
+  imagesOfPool: (pool: number) => `image/${pool}/`,
+  imageName: (at: At, name: string) => `image-name/${within(at)}/${name}`,
+  imageNames: (at: At) => `image-name/${within(at)}/`,
+  metadata: (image: ImageRef, key: string) => `metadata/${ofImage(image)}/${key}`,
+  lock: (image: ImageRef) => `lock/${ofImage(image)}`,
+  locks: 'lock/',
+  exclusiveLock: (image: ImageRef) => `exclusive-lock/${ofImage(image)}`,
+  exclusiveLocks: 'exclusive-lock/',
+  trash: (image: ImageRef) => `trash/${ofImage(image)}`,
+  trashOf: (at: At) => `trash/${within(at)}/`,
+  layer: (id: string) => `layer/${id}`,
+  intent: (volume: string) => `intent/${volume}`,
+  intents: 'intent/',
+  untrimmed: (layer: string) => `untrimmed/${layer}`,
+  untrimmedLayers: 'untrimmed/',
+  op: (op: string) => `op/${op}`,
+  ops: 'op/',
+  session: (id: number) => `session/${id}`,
+  sessions: 'session/',
+  user: (entity: string) => `user/${entity}`,
+  users: 'user/',
+} as const;
+
+/** One text a image, for maps. */
+export const imageKey = (image: ImageRef): string => ofImage(image);

@@ -1,0 +1,222 @@
+// Sessions as the service sees them: who is there, what each has open, how to ask one something, and what happens when one
+// ends. It knows nothing of sockets; a Channel stands for one.
+import type { Store } from '../store/store.js';
+import { ServiceError } from './errors.js';
+import { imageKey, keys, type ImageRef, type SessionRecord } from './records.js';
+import { transact } from './transact.js';
+
+/** The way to a session's process. */
+export interface Channel {
+  /** Asks and waits. Rejects when the connection is lost. */
+  ask(method: string, params: object): Promise<unknown>;
+  notify(method: string, params: object): void;
+}
+
+/** An image that a session has open. */
+export interface OpenImage {
+  readonly session: Session;
+  readonly handle: number;
+  readonly image: ImageRef;
+  /** Opened without RBD's read-only flag: it watches the header, and the image cannot be removed. */
+  readonly readOnly: boolean;
+  snapId: number | null;
+  /** Not yet taken up again after a restart of the daemon: nobody can be asked. */
+  attached: boolean;
+}
+
+export interface SessionIdentity {
+  readonly entity: string;
+  readonly pid: number;
+  readonly uid: number;
+  readonly program: string;
+}
+
+export class Session {
+  readonly handles = new Map<number, OpenImage>();
+  channel: Channel | undefined;
+
+  constructor(readonly id: number, readonly identity: SessionIdentity) {}
+
+  get address(): string {
+    return `127.0.0.1:0/${this.id}`;
+  }
+
+  /** The name under which Ceph shows the client. */
+  get client(): string {
+    return `client.${this.id}`;
+  }
+
+  /** EINVAL where the session has no such handle. */
+  open(handle: number): OpenImage {
+    const open = this.handles.get(handle);
+    if (!open) throw new ServiceError('EINVAL', `handle ${handle} is not open in this session`);
+    return open;
+  }
+}
+
+type EndListener = (session: Session, how: { orderly: boolean }) => Promise<void>;
+
+const idBlock = 1000;
+const firstId = 4100;
+const answerMs = 2000;
+
+export class Sessions {
+  private readonly live = new Map<number, Session>();
+  private readonly openers = new Map<string, Set<OpenImage>>();
+  private readonly endListeners: EndListener[] = [];
+  private nextId = 0;
+  private reservedUpTo = 0;
+  private graceTimer: NodeJS.Timeout | undefined;
+
+  constructor(private readonly store: Store, private readonly options: { graceMs: number; log: (line: string) => void }) {}
+
+  get graceMs(): number {
+    return this.options.graceMs;
+  }
+
+  /** Told when a session has ended; what it held is released there. */
+  onEnd(listener: EndListener): void {
+    this.endListeners.push(listener);
+  }
+
+  /** Takes up the sessions of an earlier daemon; those that do not come back within the grace time end as dead. */
+  async start(): Promise<void> {
+    const entries = await this.store.list({ prefix: keys.sessions });
+    for (const { value } of entries) this.expect(JSON.parse(value) as SessionRecord);
+    if (this.live.size === 0) return;
+    this.graceTimer = setTimeout(() => { void this.endMissing(); }, this.options.graceMs);
+    this.graceTimer.unref();
+  }
+
+  stop(): void {
+    clearTimeout(this.graceTimer);
+  }
+
+  async begin(identity: SessionIdentity, channel: Channel): Promise<Session> {
+    const session = new Session(await this.newId(), identity);
+    session.channel = channel;
+    this.live.set(session.id, session);
+    await this.record(session);
+    return session;
+  }
+
+  /** The session of a client that reconnected; undefined where it is unknown, another's, or still connected. */
+  resume(id: number, identity: SessionIdentity, channel: Channel): Session | undefined {
+    const session = this.live.get(id);
+    if (!session || session.channel || session.identity.uid !== identity.uid || session.identity.entity !== identity.entity) return undefined;
+    session.channel = channel;
+    return session;
+  }
+
+  /** Ends a session and releases what it held; returns when everything is released. */
+  async end(session: Session, how: { orderly: boolean }): Promise<void> {
+    if (!this.live.delete(session.id)) return;
+    session.channel = undefined;
+    for (const listener of this.endListeners) {
+      try {
+        await listener(session, how);
+      } catch (error) {
+        this.options.log(`session ${session.id}: not everything that it held could be released: ${String(error)}`);
+      }
+    }
+    for (const open of [...session.handles.values()]) this.forget(open);
+    await this.store.commit({ changes: [{ remove: keys.session(session.id) }], survives: 'process-death' });
+  }
+
+  list(): Session[] {
+    return [...this.live.values()];
+  }
+
+  get(id: number): Session | undefined {
+    return this.live.get(id);
+  }
+
+  /** Notes that a session has an image open. EEXIST where the handle is taken. */
+  async opened(open: OpenImage): Promise<void> {
+    if (open.session.handles.has(open.handle)) throw new ServiceError('EEXIST', `handle ${open.handle} is open already`);
+    this.remember(open);
+    await this.record(open.session);
+  }
+
+  async closed(open: OpenImage): Promise<void> {
+    this.forget(open);
+    await this.record(open.session);
+  }
+
+  /** Everybody who has the image open. */
+  openersOf(image: ImageRef): OpenImage[] {
+    return [...this.openers.get(imageKey(image)) ?? []];
+  }
+
+  /** As RBD counts them: openers that did not open read-only. */
+  watchersOf(image: ImageRef): OpenImage[] {
+    return this.openersOf(image).filter((open) => !open.readOnly);
+  }
+
+  /** Asks all of them and returns when each has answered, has gone, or two seconds have passed. */
+  async askAll(opens: readonly OpenImage[], method: string, params: (open: OpenImage) => Promise<object> | object): Promise<void> {
+    if (opens.length === 0) return;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => { timer = setTimeout(resolve, answerMs); });
+    const asked = opens.map(async (open) => {
+      if (!open.session.channel || !open.attached) return;
+      try {
+        await open.session.channel.ask(method, { handle: open.handle, ...await params(open) });
+      } catch (error) {
+        this.options.log(`session ${open.session.id} did not take ${method}: ${String(error)}`);
+      }
+    });
+    await Promise.race([Promise.all(asked), late]);
+    clearTimeout(timer);
+  }
+
+  private expect(record: SessionRecord): void {
+    const session = new Session(record.id, record);
+    this.live.set(session.id, session);
+    for (const { handle, image, readOnly } of record.opens) {
+      this.remember({ session, handle, image, readOnly, snapId: null, attached: false });
+    }
+  }
+
+  private async endMissing(): Promise<void> {
+    for (const session of this.list()) if (!session.channel) await this.end(session, { orderly: false });
+  }
+
+  private remember(open: OpenImage): void {
+    open.session.handles.set(open.handle, open);
+    const key = imageKey(open.image);
+    const set = this.openers.get(key) ?? new Set();
+    this.openers.set(key, set.add(open));
+  }
+
+  private forget(open: OpenImage): void {
+    open.session.handles.delete(open.handle);
+    const key = imageKey(open.image);
+    const set = this.openers.get(key);
+    set?.delete(open);
+    if (set?.size === 0) this.openers.delete(key);
+  }
+
+  private async record(session: Session): Promise<void> {
+    if (!this.live.has(session.id)) return;
+    const { entity, pid, uid, program } = session.identity;
+    const opens = [...session.handles.values()].map(({ handle, image, readOnly }) => ({ handle, image, readOnly }));
+    const value = JSON.stringify({ id: session.id, entity, pid, uid, program, opens } satisfies SessionRecord);
+    await this.store.commit({ changes: [{ put: keys.session(session.id), value }], survives: 'process-death' });
+  }
+
+  /** Ids are never used twice, so that an old lock cannot pass for a new client's. They are reserved in blocks. */
+  private async newId(): Promise<number> {
+    if (this.nextId >= this.reservedUpTo) {
+      const start = await transact(this.store, async (tx) => {
+        const next = (await tx.get<number>(keys.counter('session'))) ?? firstId;
+        tx.put(keys.counter('session'), next + idBlock);
+        return next;
+      });
+      if (start >= this.reservedUpTo) [this.nextId, this.reservedUpTo] = [start, start + idBlock];
+    }
+    this.nextId += 1;
+    return this.nextId - 1;
+  }
+}
+

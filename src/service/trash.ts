@@ -1,0 +1,95 @@
+// The trash: images without a name, kept until somebody restores or removes them. Behind: rbd_trash_*.
+import { changed } from './changes.js';
+import type { Context } from './context.js';
+import { ServiceError } from './errors.js';
+import { imageById } from './images.js';
+import { checkName } from './pools.js';
+import { keys, type At, type ImageRecord, type ImageRef, type Time, type TrashRecord } from './records.js';
+import { removeImageRecords, requireUnused } from './remove.js';
+import { readRecord, transact } from './transact.js';
+
+/** Moves an image to the trash, where it may not be removed for `delay` seconds. ENOENT. An open image may be moved, as in 16.2.15. */
+export async function moveToTrash(ctx: Context, request: { at: At; name: string; delay: number; op?: string }): Promise<void> {
+  const { at, name } = request;
+  const moved = await ctx.ops.once<{ id: string }>(request.op, (finish) => transact(ctx.store, async (tx) => {
+    const id = await tx.get<string>(keys.imageName(at, name));
+    if (id === undefined) throw new ServiceError('ENOENT', `there is no image ${name}`);
+    const now = ctx.now();
+    const record: TrashRecord = { id, name, source: 'user', deletionTime: now, deferUntil: { ...now, sec: now.sec + request.delay } };
+    tx.remove(keys.imageName(at, name));
+    tx.put(keys.trash({ ...at, id }), record);
+    return finish(tx, { id });
+  }));
+  await changed(ctx, { ...at, id: moved.id });
+}
+
+/** ENOENT; EEXIST where the name is taken. `to` "" means the old name. */
+export async function restoreFromTrash(ctx: Context, request: { at: At; id: string; to: string; op?: string }): Promise<void> {
+  const image = { ...request.at, id: request.id };
+  await ctx.ops.once(request.op, (finish) => transact(ctx.store, async (tx) => {
+    const trash = await tx.get<TrashRecord>(keys.trash(image));
+    const record = await tx.get<ImageRecord>(keys.image(image));
+    if (!trash || !record) throw new ServiceError('ENOENT', `there is no image with id ${request.id} in the trash`);
+    const name = request.to === '' ? trash.name : request.to;
+    checkName('image', name);
+    if (await tx.get(keys.imageName(image, name))) throw new ServiceError('EEXIST', `image ${name} exists`);
+    tx.remove(keys.trash(image));
+    tx.put(keys.imageName(image, name), image.id);
+    tx.put(keys.image(image), { ...record, name });
+    return finish(tx, {});
+  }));
+  await changed(ctx, image);
+}
+
+/** ENOENT; EPERM before its time, without force; EBUSY while it is open. */
+export async function removeFromTrash(ctx: Context, request: { at: At; id: string; force: boolean; op?: string }): Promise<void> {
+  const image = { ...request.at, id: request.id };
+  await ctx.ops.once(request.op, async (finish) => {
+    const trash = await trashEntry(ctx, image);
+    if (!request.force && isBefore(ctx.now(), trash.deferUntil)) {
+      throw new ServiceError('EPERM', `image ${trash.name} may not be removed from the trash before ${new Date(trash.deferUntil.sec * 1000).toISOString()}`);
+    }
+    await removeImageRecords(ctx, image, { also: (tx) => { finish(tx, {}); } });
+    return {};
+  });
+}
+
+/** Sorted by id. */
+export async function listTrash(ctx: Context, at: At): Promise<TrashRecord[]> {
+  const entries = await ctx.store.list({ prefix: keys.trashOf(at) });
+  return entries.map(({ value }) => JSON.parse(value) as TrashRecord);
+}
+
+/** ENOENT. */
+export async function trashEntry(ctx: Context, image: ImageRef): Promise<TrashRecord> {
+  const record = await readRecord<TrashRecord>(ctx.store, keys.trash(image));
+  if (!record) throw new ServiceError('ENOENT', `there is no image with id ${image.id} in the trash`);
+  return record;
+}
+
+/**
+ * Removes every image whose time was up at `expireTs` (seconds since the epoch; now where it is 0), leaving out those that cannot go.
+ * EINVAL for a threshold (purge until the pool is emptier than that) outside 0..1; -1 means none.
+ */
+export async function purgeTrash(ctx: Context, request: { at: At; expireTs: number; threshold: number }): Promise<void> {
+  if (request.threshold !== -1) {
+    if (!(request.threshold >= 0 && request.threshold <= 1)) throw new ServiceError('EINVAL', `threshold ${request.threshold} is outside 0..1`);
+    throw new ServiceError('EOPNOTSUPP', 'purging the trash by a threshold is not supported');
+  }
+  const until: Time = request.expireTs > 0 ? { sec: request.expireTs, nsec: 0 } : ctx.now();
+  for (const entry of await listTrash(ctx, request.at)) {
+    if (isBefore(until, entry.deferUntil)) continue;
+    const image = { ...request.at, id: entry.id };
+    const record = await imageById(ctx, image);
+    try {
+      requireUnused(ctx, record);
+      await removeImageRecords(ctx, image);
+    } catch (error) {
+      if (!(error instanceof ServiceError) || (error.errno !== 'EBUSY' && error.errno !== 'ENOTEMPTY')) throw error;
+    }
+  }
+}
+
+function isBefore(a: Time, b: Time): boolean {
+  return a.sec < b.sec || (a.sec === b.sec && a.nsec < b.nsec);
+}

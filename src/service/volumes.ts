@@ -1,0 +1,115 @@
+// Volumes of layers: made and removed so that a crash between any two steps leaves none behind. A volume is recorded as
+// intended before it is made; what is still only intended when the daemon starts is removed.
+import { randomBytes } from 'node:crypto';
+import { roundVolumeSize, type Backend, type Place } from '../backend/backend.js';
+import { faultPoint } from '../fault.js';
+import type { Context } from './context.js';
+import { ServiceError } from './errors.js';
+import { backendOf, getPool, placeOf } from './pools.js';
+import { keys, type IntentRecord, type LayerRecord } from './records.js';
+import { transact, type Tx } from './transact.js';
+
+/** A layer whose volume is made; it counts only once a transaction has called `adopt`. */
+export interface NewLayer {
+  readonly record: LayerRecord;
+  adopt(tx: Tx): void;
+  /** Removes the volume again, where the transaction was refused. */
+  abandon(): Promise<void>;
+}
+
+export function newLayerId(): string {
+  return `layer-${randomBytes(8).toString('hex')}`;
+}
+
+/** The size of the volume below `size` bytes. EINVAL where the backend has none so large. */
+export function volumeSizeFor(backend: Backend, size: number): number {
+  const volumeSize = roundVolumeSize(backend.rules, size);
+  if (volumeSize === undefined) throw new ServiceError('EINVAL', `a size of ${size} bytes is more than the backend can hold`);
+  return volumeSize;
+}
+
+/** Makes the volume of a plain layer of `size` bytes in a pool. */
+export async function makePlainLayer(ctx: Context, poolId: number, size: number): Promise<NewLayer> {
+  const pool = await getPool(ctx, poolId);
+  const backend = backendOf(ctx, pool);
+  const volumeSize = volumeSizeFor(backend, size);
+  const id = newLayerId();
+  const record: LayerRecord = { id, pool: poolId, kind: 'plain', size, volume: id, volumeSize };
+  await makeVolume(ctx, record);
+  return {
+    record,
+    adopt(tx) {
+      tx.put(keys.layer(id), record);
+      tx.remove(keys.intent(id));
+    },
+    abandon: () => finishRemoval(ctx, { pool: poolId, volume: id, why: 'create' }),
+  };
+}
+
+async function makeVolume(ctx: Context, layer: LayerRecord): Promise<void> {
+  const intent: IntentRecord = { pool: layer.pool, volume: layer.volume, why: 'create' };
+  await transact(ctx.store, (tx) => { tx.put(keys.intent(layer.volume), intent); });
+  faultPoint('backend');
+  const { backend, place } = await whereabouts(ctx, layer.pool);
+  try {
+    await backend.createVolume(place, layer.volume, layer.volumeSize);
+  } catch (error) {
+    await finishRemoval(ctx, intent);
+    throw error;
+  }
+  faultPoint('backend');
+}
+
+/** Inside a transaction: the layer is no more, and its volume is to be removed. Call `finishRemoval` after the commit. */
+export function condemnLayer(tx: Tx, layer: LayerRecord): IntentRecord {
+  const intent: IntentRecord = { pool: layer.pool, volume: layer.volume, why: 'remove' };
+  tx.remove(keys.layer(layer.id));
+  tx.remove(keys.untrimmed(layer.id));
+  tx.put(keys.intent(layer.volume), intent);
+  return intent;
+}
+
+/** Removes an intended volume. Where the backend cannot just now, the intent stays and the next start, or sweep, tries again. */
+export async function finishRemoval(ctx: Context, intent: IntentRecord): Promise<void> {
+  try {
+    const { backend, place } = await whereabouts(ctx, intent.pool);
+    faultPoint('backend');
+    await backend.removeVolume(place, intent.volume);
+    faultPoint('backend');
+  } catch (error) {
+    ctx.log(`volume ${intent.volume} cannot be removed yet: ${String(error)}`);
+    return;
+  }
+  await ctx.store.commit({ changes: [{ remove: keys.intent(intent.volume) }], survives: 'process-death' });
+}
+
+/** At start: removes what was only intended, and cuts what was to be cut. */
+export async function sweepVolumes(ctx: Context): Promise<void> {
+  for (const { value } of await ctx.store.list({ prefix: keys.intents })) await finishRemoval(ctx, JSON.parse(value) as IntentRecord);
+  for (const { value } of await ctx.store.list({ prefix: keys.untrimmedLayers })) {
+    await trimLayer(ctx, JSON.parse(value) as string).catch((error: unknown) => ctx.log(`cannot cut a volume yet: ${String(error)}`));
+  }
+}
+
+/** Cuts the volume of a layer that became smaller, so that bytes past its size read as zeroes when it grows again. */
+export async function trimLayer(ctx: Context, layerId: string): Promise<void> {
+  const entry = await ctx.store.get(keys.layer(layerId));
+  if (!entry) return;
+  const layer = JSON.parse(entry.value) as LayerRecord;
+  const { backend, place } = await whereabouts(ctx, layer.pool);
+  faultPoint('backend');
+  await backend.shrinkVolume(place, layer.volume, layer.size);
+  faultPoint('backend');
+  await transact(ctx.store, async (tx) => {
+    const now = await tx.get<LayerRecord>(keys.layer(layerId));
+    if (!now || now.size !== layer.size) return;
+    const { untrimmed: _, ...trimmed } = now;
+    tx.put(keys.layer(layerId), { ...trimmed, volumeSize: backend.rules.canShrink ? volumeSizeFor(backend, now.size) : now.volumeSize });
+    tx.remove(keys.untrimmed(layerId));
+  });
+}
+
+export async function whereabouts(ctx: Context, poolId: number): Promise<{ backend: Backend; place: Place }> {
+  const pool = await getPool(ctx, poolId);
+  return { backend: backendOf(ctx, pool), place: placeOf(pool) };
+}
