@@ -5,7 +5,8 @@ import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {dirname, join, resolve} from 'node:path';
 import {fileURLToPath} from 'node:url';
 
-import {renderBase, renderCoverage, renderDeclarations, renderRefused, renderVersionScript} from './abi/render.js';
+import {renderDispatch} from './abi/dispatch.js';
+import {renderBase, renderCoverage, renderDeclarations, renderVersionScript} from './abi/render.js';
 import {parseTable, TableError} from './abi/table.js';
 
 const tablePath = 'shim/abi/functions.tsv';
@@ -25,8 +26,8 @@ function generate(root: string): void {
   const functions = parseTable(readFileSync(join(root, tablePath), 'utf8'), tablePath);
   const files: Record<string, string> = {
     'build/generated/abi/declarations.h': renderDeclarations(functions),
-    'build/generated/abi/refused_librados.cc': renderRefused(functions, 'librados'),
-    'build/generated/abi/refused_librbd.cc': renderRefused(functions, 'librbd'),
+    'build/generated/abi/dispatch_librados.cc': renderDispatch(functions, 'librados'),
+    'build/generated/abi/dispatch_librbd.cc': renderDispatch(functions, 'librbd'),
     'build/generated/abi/base_librados.cc': renderBase(functions, 'librados'),
     'build/generated/abi/librados.map': renderVersionScript(functions, 'librados'),
     'build/generated/abi/librbd.map': renderVersionScript(functions, 'librbd'),

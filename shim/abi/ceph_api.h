@@ -55,4 +55,12 @@ typedef struct {
 #define RBD_DIFF_ITERATE_FLAG_WHOLE_OBJECT (1U << 1)
 #endif
 
+// The exported names belong to the dispatcher (generated), which asks whether a handle is a real Ceph's. What
+// our own parts define under these names gets other symbols, and what they call by them is their own.
+#ifdef CBD_ABI_NATIVE
+#define CBD_NATIVE_NAME(symbol) __asm__(symbol)
+#else
+#define CBD_NATIVE_NAME(symbol)
+#endif
 #include "declarations.h"
+#undef CBD_NATIVE_NAME

@@ -4,7 +4,8 @@ import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import t from 'tap';
 
-import {renderCoverage, renderRefused} from '../../tools/abi/render.js';
+import {renderDispatch} from '../../tools/abi/dispatch.js';
+import {renderCoverage} from '../../tools/abi/render.js';
 import {parsePrototype, parseTable} from '../../tools/abi/table.js';
 
 import {root} from './elf.js';
@@ -106,19 +107,22 @@ t.test('a refusal fits the type of the function', async t => {
         line({
           name: 'rbd_d',
           errno: 'ENOENT',
-          prototype: 'ssize_t rbd_d(rbd_image_t, int (*)(uint64_t, void *), void *)'
+          prototype: 'ssize_t rbd_d(rbd_image_t, int (*)(uint64_t), void *)'
         }),
         line({name: 'rbd_e', errno: '-', prototype: 'void rbd_e(rbd_image_t)'}),
+        line({name: 'rbd_f', how: 'native', errno: '-'}),
       ].join('\n'),
       'x.tsv');
-  const text = renderRefused(functions, 'librbd');
-  t.match(
-      text, 'void rbd_a_create(rbd_pool_stats_t *a0) { *a0 = nullptr; }',
-      'a maker without result hands out null');
-  t.match(text, 'void *rbd_b(rbd_completion_t) { return {}; }');
-  t.match(text, 'uint64_t rbd_c(rbd_image_t) { return {}; }');
-  t.match(text, 'ssize_t rbd_d(rbd_image_t, int (*)(uint64_t, void *), void *) { return -ENOENT; }');
-  t.match(text, 'void rbd_e(rbd_image_t) {}');
+  const text = renderDispatch(functions, 'librbd');
+  const has = (definition: string): void => {
+    t.ok(text.includes(`\n${definition}\n`), definition);
+  };
+  has('void rbd_a_create(rbd_pool_stats_t *a0) { *a0 = nullptr; }');
+  has('void *rbd_b(rbd_completion_t a0) { return {}; }');
+  has('uint64_t rbd_c(rbd_image_t a0) { return {}; }');
+  has('ssize_t rbd_d(rbd_image_t a0, int (*a1)(uint64_t), void *a2) { return -ENOENT; }');
+  has('void rbd_e(rbd_image_t a0) {  }');
+  has('int rbd_f(rbd_image_t a0) { return cbd_native_rbd_f(a0); }');
 });
 
 t.test('a prototype is taken apart at its top-level commas', async t => {
@@ -136,8 +140,10 @@ t.test('docs/abi-coverage.md is what the table makes of it', async t => {
 
 t.test('objects that do not fit the table are named before they are linked', async t => {
   const folder = t.testdir({
-    'one.c': 'int rbd_close(void* i) { return i != 0; }\nint rbd_other(void) { return 0; }\n',
-    'two.c': 'int rbd_close(void* i) { return i == 0; }\n',
+    'one.c':
+        'int cbd_native_rbd_close(void* i) { return i != 0; }\nint cbd_native_rbd_other(void) { return 0; }\n',
+    'two.c': 'int cbd_native_rbd_close(void* i) { return i == 0; }\n',
+    'bare.c': 'int rbd_close(void* i) { return i == 0; }\n',
   });
   const tablePath = join(folder, 'x.tsv');
   const check = (text: string, sources: string[]): string => {
@@ -156,8 +162,11 @@ t.test('objects that do not fit the table are named before they are linked', asy
   const native = line({how: 'native', errno: '-'});
   t.match(check(native, []), /x\.tsv:1: rbd_close is native, but nothing in librbd defines it/);
   t.match(check(native, ['two.c', 'one.c']), /x\.tsv:1: rbd_close is defined 2 times: two\.c\.o, one\.c\.o/);
-  t.match(check(native, ['one.c']), /rbd_other, defined in one\.c\.o, is not in /);
+  t.match(check(native, ['one.c']), /cbd_native_rbd_other, defined in one\.c\.o, is not in /);
   t.match(
       check(line({}), ['two.c']), /x\.tsv:1: rbd_close is refused in the table, but two\.c\.o defines it/);
+  t.match(
+      check(native, ['bare.c']),
+      /^abi: .*x\.tsv:1: rbd_close: bare\.c\.o defines it without abi\/ceph_api\.h.*\n$/);
   t.equal(check(native, ['two.c']), '', 'and one that fits says nothing');
 });

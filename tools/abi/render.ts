@@ -1,12 +1,12 @@
 // Turns the ABI table into C++ sources, linker version scripts and the coverage page. Pure: text in, text
 // out.
-import {carriesErrno, libraries} from './table.js';
+import {libraries} from './table.js';
 import type {AbiFunction, Library} from './table.js';
 
 // Some of what we must export is deprecated.
-const mayBeDeprecated = '#pragma GCC diagnostic ignored "-Wdeprecated-declarations"';
+export const mayBeDeprecated = '#pragma GCC diagnostic ignored "-Wdeprecated-declarations"';
 
-const generated = 'Generated from shim/abi/functions.tsv by tools/abi-generate.ts; do not edit.';
+export const generated = 'Generated from shim/abi/functions.tsv by tools/abi-generate.ts; do not edit.';
 
 // "int (*)(int)" named "a1" is "int (*a1)(int)"; anything else takes the name behind it.
 function declare(type: string, name: string): string {
@@ -14,7 +14,7 @@ function declare(type: string, name: string): string {
   return type.endsWith('*') ? `${type}${name}` : `${type} ${name}`;
 }
 
-function signature(fn: AbiFunction, name: string, parameterName: (index: number) => string): string {
+export function signature(fn: AbiFunction, name: string, parameterName: (index: number) => string): string {
   const parameters = fn.prototype.parameters.map((type, i) => {
     const given = parameterName(i);
     return given === '' ? type : declare(type, given);
@@ -27,37 +27,20 @@ export function ofLibrary(functions: readonly AbiFunction[], library: Library): 
   return functions.filter(fn => fn.library === library);
 }
 
+// The symbol that our own implementation of a function has: its exported name belongs to the dispatcher.
+export function nativeName(fn: AbiFunction): string {
+  return `cbd_native_${fn.name}`;
+}
+
 // Declarations of everything, so that what the installed headers lack is declared too. Where the header has a
 // declaration, the compiler holds the two against each other.
 export function renderDeclarations(functions: readonly AbiFunction[]): string {
-  const lines =
-      functions.map(fn => `__attribute__((visibility("default"))) ${signature(fn, fn.name, () => '')};`);
+  const lines = functions.map(
+      fn => `__attribute__((visibility("default"))) ${signature(fn, fn.name, () => '')} CBD_NATIVE_NAME("${
+          nativeName(fn)}");`);
   return `// ${generated}\n// Included by abi/ceph_api.h, behind the types.\n#pragma once\n\n` +
       `#pragma GCC diagnostic push\n${mayBeDeprecated}\n\nextern "C" {\n${
              lines.join('\n')}\n}\n\n#pragma GCC diagnostic pop\n`;
-}
-
-// What a void function leaves behind where its only output is a handle: a null one.
-function refusedBody(fn: AbiFunction): {body: string, named: number} {
-  const {returns, parameters} = fn.prototype;
-  if (returns === 'void') {
-    if (parameters.length === 1 && /_create$/.test(fn.name)) return {body: ' *a0 = nullptr; ', named: 0};
-    return {body: '', named: -1};
-  }
-  if (carriesErrno(returns)) return {body: ` return -${fn.errno}; `, named: -1};
-  return {body: ' return {}; ', named: -1};
-}
-
-// Definitions of the refused functions. Their outputs stay as they were; no completion is taken, so no
-// callback comes.
-export function renderRefused(functions: readonly AbiFunction[], library: Library): string {
-  const lines = ofLibrary(functions, library).filter(fn => fn.how === 'refused').map(fn => {
-    const {body, named} = refusedBody(fn);
-    return `${signature(fn, fn.name, i => i === named ? `a${i}` : '')} {${body}}`;
-  });
-  return `// ${generated}\n// What ${
-             library} exports and we do not do.\n#include <cerrno>\n\n#include "abi/ceph_api.h"\n\n` +
-      `${mayBeDeprecated}\n\nextern "C" {\n${lines.join('\n')}\n}\n`;
 }
 
 // The functions that exist twice: the base version of each calls the versioned one.
@@ -72,7 +55,7 @@ export function renderBase(functions: readonly AbiFunction[], library: Library):
     ].join('\n');
   });
   return `// ${generated}\n// The unversioned forms of what ${
-             library} exports twice.\n#include "abi/ceph_api.h"\n\n` +
+             library} exports twice.\n#undef CBD_ABI_NATIVE\n#include "abi/ceph_api.h"\n\n` +
       `${mayBeDeprecated}\n\nextern "C" {\n${lines.join('\n')}\n}\n`;
 }
 
