@@ -12,6 +12,14 @@ namespace cbd::rados {
 
 class Cluster;  // rados/cluster.h: rados_t; only librados.so knows more
 
+// How to reach the real Ceph pool behind a pool whose backend is `ceph`: pool.lookup's `ceph` object. Empty means Ceph's own default.
+struct CephPool {
+  std::string conf;
+  std::string user;
+  std::string keyring;
+  std::string pool;
+};
+
 // rados_ioctx_t points at one of these. It keeps its cluster's session alive: an ioctx may be destroyed before the
 // images that were opened through it, and librbd copies what it needs.
 struct IoCtx {
@@ -20,6 +28,10 @@ struct IoCtx {
   std::string pool_name;
   std::string name_space;  // "" is the default one
   Cluster* cluster = nullptr;
+  // rados_ioctx_create sets it where the backend is `ceph`; shim/ceph then makes `ceph` from it, the real rados_ioctx_t, which
+  // keeps its cluster's connection. Calls on such an IoCtx are the real library's, but for those that ask for names and ids.
+  std::shared_ptr<const CephPool> ceph_pool;
+  std::shared_ptr<void> ceph;
 };
 
 }  // namespace cbd::rados
