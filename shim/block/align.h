@@ -27,9 +27,10 @@ class Align : public Device {
  private:
   struct State;
   struct Work;
+  struct Shared;
   Device& below_;
   std::atomic<uint64_t> size_;
-  PerProcess<State> state_;
+  PerProcess<Shared> state_;
 };
 
 }  // namespace cbd::block

@@ -50,13 +50,13 @@ class IoRing::Core : public std::enable_shared_from_this<IoRing::Core> {
   explicit Core(Options options) : options_(options) {}
 
   bool is_current_thread() const { return running_here == this; }
-  bool runs_completion() const { return in_completion_; }
 
   // False where no thread can be made.
   bool ensure_thread();
   void push(Task& task);
   void wake();
-  void run_completion(Task& task);
+  // On the ring's thread only.
+  void add_completion(Task& task) { completions_.append(task); }
   // Keeps I/O going on the ring's thread (not clients' callbacks) until `flag` is set; whoever sets it calls
   // wake().
   void pump_until(const std::atomic<uint32_t>& flag);
@@ -108,7 +108,6 @@ class IoRing::Core : public std::enable_shared_from_this<IoRing::Core> {
   List waiting_;      // for room in the kernel's ring
   List ready_;        // done, to be finished
   List completions_;  // clients' callbacks
-  bool in_completion_ = false;
 };
 
 thread_local IoRing::Core* IoRing::Core::running_here = nullptr;
@@ -184,12 +183,6 @@ void IoRing::Core::hand_over() {
   }
 }
 
-void IoRing::Core::run_completion(Task& task) {
-  in_completion_ = true;
-  task.finish(task);
-  in_completion_ = false;
-}
-
 // One round; false where there was nothing to do.
 bool IoRing::Core::step(bool nested) {
   take_inbox();
@@ -214,7 +207,7 @@ bool IoRing::Core::step(bool nested) {
   if (nested) return did;
   while (Task* task = completions_.pop()) {
     did = true;
-    run_completion(*task);
+    task->finish(*task);
     if (!is_current_process()) return true;
   }
   return did;
@@ -358,20 +351,6 @@ void IoRing::start(Task& task) {
 
 void IoRing::complete(Request& request, int result) {
   Core& c = core();
-  if (c.is_current_thread() && !c.runs_completion()) {
-    struct Direct : Task {
-      Request* request;
-      int result;
-    } direct;
-    direct.request = &request;
-    direct.result = result;
-    direct.finish = [](Task& self) {
-      auto& d = static_cast<Direct&>(self);
-      d.request->done(d.request, d.result);
-    };
-    c.run_completion(direct);
-    return;
-  }
   auto* completion = new (request.scratch) Completion;
   completion->request = &request;
   completion->is_completion = true;
@@ -380,7 +359,9 @@ void IoRing::complete(Request& request, int result) {
     Request* r = static_cast<Completion&>(self).request;
     r->done(r, static_cast<int>(self.result));
   };
-  if (c.ensure_thread()) {
+  if (c.is_current_thread()) {
+    c.add_completion(*completion);
+  } else if (c.ensure_thread()) {
     c.push(*completion);
   } else {
     completion->finish(*completion);
