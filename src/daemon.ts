@@ -2,9 +2,12 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Access } from './access/access.js';
+import { newKey } from './access/key.js';
 import type { UserRecords } from './access/user.js';
 import type { Backend } from './backend/backend.js';
 import { openLocalBackend } from './backend/local.js';
+import { centralOptions, type Config } from './config/config.js';
+import { adminMethods } from './rpc/admin.js';
 import type { Methods } from './rpc/method.js';
 import { imageMethods } from './rpc/methods/images.js';
 import { poolMethods } from './rpc/methods/pools.js';
@@ -14,86 +17,101 @@ import { clusterId } from './service/cluster.js';
 import { Context } from './service/context.js';
 import { dropExclusiveLocksOf } from './service/exclusive-lock.js';
 import { releaseLocksOf } from './service/locks.js';
+import { poolAdmin } from './service/pool-admin.js';
+import { createPool, listPools } from './service/pools.js';
+import { daemonStatus } from './service/status.js';
 import { storedUsers } from './service/users.js';
 import { sweepVolumes } from './service/volumes.js';
 import { openSqliteStore } from './store/sqlite.js';
-import type { Store } from './store/store.js';
+import { StoreError, type Store } from './store/store.js';
 
-export interface BackendConfig {
-  /** What pools call it. */
-  readonly name: string;
-  readonly kind: 'local';
-  readonly root: string;
-}
-
-export interface DaemonConfig {
-  readonly socket: string;
-  readonly store: { readonly kind: 'sqlite'; readonly path: string };
-  /** The first is the default of new pools. */
-  readonly backends: readonly BackendConfig[];
-  readonly trustOwnUid: boolean;
-  /** Options for clients: Ceph's names and texts. */
-  readonly clientConfig: Readonly<Record<string, string>>;
-  readonly graceMs: number;
+export interface DaemonHooks {
+  /** The administrator asked for the end; called after the answer went out. */
+  readonly stop: () => void;
   readonly log: (line: string) => void;
-  /** Methods beyond the built-in ones (admin.*, mon.command, ...). */
-  readonly methods?: (daemon: DaemonParts) => Methods;
 }
 
-export interface DaemonParts {
+export interface Daemon {
   readonly ctx: Context;
   readonly users: UserRecords;
-  readonly access: Access;
   readonly fsid: string;
-}
-
-export interface Daemon extends DaemonParts {
   /** Ends in order: open images keep working, and their sessions come back to the next daemon. */
-  stop(): Promise<void>;
+  close(): Promise<void>;
 }
 
 const opExpiryMs = 60_000;
 
 /** Starts everything; resolves when clients can connect. Throws, with nothing left running, where something cannot be had. */
-export async function startDaemon(config: DaemonConfig): Promise<Daemon> {
+export async function startDaemon(config: Config, hooks: DaemonHooks): Promise<Daemon> {
   const undo: (() => Promise<unknown> | void)[] = [];
-  const stop = async (): Promise<void> => { for (const step of undo.splice(0).reverse()) await step(); };
+  const close = async (): Promise<void> => { for (const step of undo.splice(0).reverse()) await step(); };
   try {
+    const { log } = hooks;
     const store = await openStore(config);
     undo.push(() => store.close());
     const backends = await openBackends(config);
     undo.push(() => Promise.all([...backends.values()].map((backend) => backend.close())));
-    const { clientConfig, graceMs, log } = config;
-    const ctx = new Context({ store, backends, clientConfig, graceMs, log });
-    ctx.sessions.onEnd((session) => dropExclusiveLocksOf(ctx, session));
-    ctx.sessions.onEnd(async (session, { orderly }) => { if (!orderly) await releaseLocksOf(ctx, session); });
-    ctx.sessions.onEnd(async (session) => { for (const backend of backends.values()) await backend.closeVolumes(session.id); });
+    const ctx = new Context({
+      store, backends, clientConfig: (entity) => centralOptions(config, entity), graceMs: config.graceMs, log,
+    });
+    releaseWithSessions(ctx);
     await sweepVolumes(ctx);
     await ctx.sessions.start();
     undo.push(() => ctx.sessions.stop());
-    const timer = setInterval(() => { ctx.ops.expire().catch((error: unknown) => log(`old ops stay: ${String(error)}`)); }, opExpiryMs);
-    undo.push(() => clearInterval(timer));
+    undo.push(expireOps(ctx));
     const users = storedUsers(store);
+    const fsid = await clusterId(ctx, config.fsid);
+    await furnish(ctx, users, config);
     const access = new Access({ users, trustOwnUid: config.trustOwnUid, log });
-    const parts: DaemonParts = { ctx, users, access, fsid: await clusterId(ctx) };
-    const methods = { ...imageMethods, ...poolMethods, ...trashMethods, ...config.methods?.(parts) };
-    await mkdir(dirname(config.socket), { recursive: true });
-    const server = await RpcServer.listen(config.socket, { ctx, access, methods, fsid: parts.fsid, log });
+    const methods = allMethods(ctx, users, { fsid, config, stop: hooks.stop });
+    await mkdir(dirname(config.listen), { recursive: true });
+    const server = await RpcServer.listen(config.listen, { ctx, access, methods, fsid, log });
     undo.push(() => server.close());
-    return { ...parts, stop };
+    return { ctx, users, fsid, close };
   } catch (error) {
-    await stop();
+    await close();
     throw error;
   }
 }
 
-async function openStore({ store }: DaemonConfig): Promise<Store> {
+/** What a session held is free when it has ended. */
+function releaseWithSessions(ctx: Context): void {
+  ctx.sessions.onEnd((session) => dropExclusiveLocksOf(ctx, session));
+  ctx.sessions.onEnd(async (session, { orderly }) => { if (!orderly) await releaseLocksOf(ctx, session); });
+  ctx.sessions.onEnd(async (session) => { for (const backend of ctx.backends.values()) await backend.closeVolumes(session.id); });
+}
+
+function expireOps(ctx: Context): () => void {
+  const timer = setInterval(() => { ctx.ops.expire().catch((error: unknown) => ctx.log(`old ops stay: ${String(error)}`)); }, opExpiryMs);
+  timer.unref();
+  return () => clearInterval(timer);
+}
+
+/** A new store gets its administrator and the pools that the configuration names. */
+async function furnish(ctx: Context, users: UserRecords, config: Config): Promise<void> {
+  if ((await users.list()).length === 0) {
+    const all = { mon: 'allow *', osd: 'allow *', mgr: 'allow *', mds: 'allow *' };
+    await users.write({ entity: 'client.admin', key: newKey(), caps: all, owner: 'admin' });
+  }
+  if ((await listPools(ctx)).length > 0) return;
+  for (const name of config.defaultPools) await createPool(ctx, { name, apps: ['rbd'] });
+}
+
+function allMethods(ctx: Context, users: UserRecords, about: { fsid: string; config: Config; stop: () => void }): Methods {
+  const status = () => daemonStatus(ctx, { fsid: about.fsid, socket: about.config.listen });
+  const admin = adminMethods({ users, pools: poolAdmin(ctx), status, stop: () => { setImmediate(about.stop); } });
+  const adminRpc: Methods = Object.fromEntries([...admin].map(([name, method]) => [
+    name, async ({ identity, params }) => ({ result: (await method(identity, params.fields)) as object }),
+  ]));
+  return { ...imageMethods, ...poolMethods, ...trashMethods, ...adminRpc };
+}
+
+async function openStore({ store }: Config): Promise<Store> {
+  if (store.kind !== 'sqlite') throw new StoreError(`store kind ${store.kind} is not supported by this build`);
   await mkdir(dirname(store.path), { recursive: true, mode: 0o700 });
   return openSqliteStore(store.path);
 }
 
-async function openBackends({ backends }: DaemonConfig): Promise<Map<string, Backend>> {
-  const opened = new Map<string, Backend>();
-  for (const { name, root } of backends) opened.set(name, await openLocalBackend(root));
-  return opened;
+async function openBackends(config: Config): Promise<Map<string, Backend>> {
+  return new Map([['local', await openLocalBackend(config.localRoot)]]);
 }

@@ -20,7 +20,7 @@ export type Methods = Readonly<Record<string, Method>>;
 export const done: Answer = { result: {} };
 
 /** `at` of the request, once it is known that the caller may do this there. ENOENT for a missing pool, EPERM. */
-export async function placeFor({ ctx, identity, params }: Call, rights: 'r' | 'rw'): Promise<At> {
+export async function placeFor({ ctx, identity, params }: Call, rights: 'rx' | 'rwx'): Promise<At> {
   const at = params.at();
   const pool = await getPool(ctx, at.pool);
   identity.require(rights, { pool: pool.name, namespace: at.namespace });
@@ -28,14 +28,14 @@ export async function placeFor({ ctx, identity, params }: Call, rights: 'r' | 'r
 }
 
 /** `pool` of the request, likewise. */
-export async function poolFor({ ctx, identity, params }: Call, rights: 'r' | 'rw'): Promise<PoolRecord> {
+export async function poolFor({ ctx, identity, params }: Call, rights: 'rx' | 'rwx'): Promise<PoolRecord> {
   const pool = await getPool(ctx, params.number('pool'));
   identity.require(rights, { pool: pool.name, namespace: '' });
   return pool;
 }
 
 /** `handle` of the request, likewise. */
-export async function openFor({ ctx, session, identity, params }: Call, rights: 'r' | 'rw'): Promise<OpenImage> {
+export async function openFor({ ctx, session, identity, params }: Call, rights: 'rx' | 'rwx'): Promise<OpenImage> {
   const open = session.open(params.number('handle'));
   const pool = await getPool(ctx, open.image.pool);
   identity.require(rights, { pool: pool.name, namespace: open.image.namespace });

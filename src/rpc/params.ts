@@ -3,7 +3,7 @@ import { ServiceError } from '../service/errors.js';
 import type { At } from '../service/records.js';
 
 export class Params {
-  constructor(private readonly fields: Readonly<Record<string, unknown>>, private readonly path = '') {}
+  constructor(readonly fields: Readonly<Record<string, unknown>>, private readonly path = '') {}
 
   has(name: string): boolean {
     return this.fields[name] !== undefined && this.fields[name] !== null;

@@ -68,7 +68,7 @@ export class SessionDoor {
     this.session = (hello.resume === undefined ? undefined : sessions.resume(hello.resume, hello.identity, channel))
       ?? await sessions.begin(hello.identity, channel);
     const { id, address } = this.session;
-    return { result: { sessionId: id, address, caps: this.user.summary(), config: clientConfig, graceMs: sessions.graceMs } };
+    return { result: { sessionId: id, address, caps: this.user.summary(), config: clientConfig(hello.identity.entity), graceMs: sessions.graceMs } };
   }
 
   private async close(): Promise<Answer> {

@@ -3,6 +3,7 @@ import type { VolumeAccess } from '../backend/backend.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { configMetadata } from './metadata.js';
+import { poolConfig } from './pools.js';
 import { keys, type ExclusiveLockRecord, type ImageRecord, type ImageRef, type LayerRecord } from './records.js';
 import type { OpenImage } from './sessions.js';
 import { readRecord } from './transact.js';
@@ -19,6 +20,7 @@ export async function stateFor(ctx: Context, open: OpenImage): Promise<Record<st
     readOnly: open.readOnly || open.snapId !== null,
     exclusiveLock: lock ? (holds(open, lock) ? 'mine' : 'other') : null,
     metadata: await configMetadata(ctx, open.image),
+    poolConfig: await poolConfig(ctx, open.image.pool),
   };
 }
 
@@ -47,7 +49,7 @@ export async function openLayers(ctx: Context, open: OpenImage): Promise<{ layer
     for (const [index, id] of record.layers.entries()) {
       const layer = await readRecord<LayerRecord>(ctx.store, keys.layer(id));
       if (!layer) throw new ServiceError('EIO', `layer ${id} of image ${record.name} has no record`);
-      const writable = index === 0 && !open.readOnly && open.snapId === null;
+      const writable = isWritable(open, index);
       const { backend, place } = await whereabouts(ctx, layer.pool);
       const access = await backend.openVolume(place, layer.volume, { writable, session: open.session.id });
       accesses.push(access);
@@ -67,7 +69,24 @@ export function releaseAll(accesses: readonly VolumeAccess[]): void {
   for (const access of accesses) if (access.driver === 'file') access.release();
 }
 
+/** The layers with their sizes of now, for one who has their volumes open already. */
+async function knownLayers(ctx: Context, open: OpenImage): Promise<object[]> {
+  const record = await readRecord<ImageRecord>(ctx.store, keys.image(open.image));
+  const layers: object[] = [];
+  for (const [index, id] of (record?.layers ?? []).entries()) {
+    const layer = await readRecord<LayerRecord>(ctx.store, keys.layer(id));
+    if (layer) layers.push({ id, kind: layer.kind, size: layer.size, writable: isWritable(open, index) });
+  }
+  return layers;
+}
+
+function isWritable(open: OpenImage, index: number): boolean {
+  return index === 0 && !open.readOnly && open.snapId === null;
+}
+
 /** Tells everybody who has the image open; returns when all have taken it, or two seconds have passed. */
 export async function changed(ctx: Context, image: ImageRef): Promise<void> {
-  await ctx.sessions.askAll(ctx.sessions.openersOf(image), 'image.changed', async (open) => ({ state: await stateFor(ctx, open) }));
+  await ctx.sessions.askAll(ctx.sessions.openersOf(image), 'image.changed', async (open) => ({
+    state: { ...await stateFor(ctx, open), layers: await knownLayers(ctx, open) },
+  }));
 }

@@ -4,12 +4,12 @@ import type { Context } from './context.js';
 import { keys } from './records.js';
 import { transact } from './transact.js';
 
-/** The cluster's id, made once. */
-export async function clusterId(ctx: Context): Promise<string> {
+/** The cluster's id: the one that the configuration asks for, or one made once. */
+export async function clusterId(ctx: Context, wanted?: string): Promise<string> {
   return transact(ctx.store, async (tx) => {
     const known = await tx.get<string>(keys.fsid);
-    if (known) return known;
-    const made = randomUUID();
+    if (known && (wanted === undefined || known === wanted)) return known;
+    const made = wanted ?? randomUUID();
     tx.put(keys.fsid, made);
     return made;
   });

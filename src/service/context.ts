@@ -10,8 +10,8 @@ export interface ServiceOptions {
   readonly store: Store;
   /** By the name that pools give. */
   readonly backends: ReadonlyMap<string, Backend>;
-  /** rbd_default_features, rbd_default_order, ...: Ceph's option names and their text. */
-  readonly clientConfig: Readonly<Record<string, string>>;
+  /** The options that the configuration gives to a client: Ceph's names and their text (rbd_default_features, ...). */
+  readonly clientConfig: (entity: string) => Readonly<Record<string, string>>;
   /** How long the sessions of an earlier daemon may take to come back. */
   readonly graceMs: number;
   readonly log: (line: string) => void;
@@ -22,7 +22,7 @@ export interface ServiceOptions {
 export class Context {
   readonly store: Store;
   readonly backends: ReadonlyMap<string, Backend>;
-  readonly clientConfig: Readonly<Record<string, string>>;
+  readonly clientConfig: (entity: string) => Readonly<Record<string, string>>;
   readonly log: (line: string) => void;
   readonly sessions: Sessions;
   readonly ops: Ops;
@@ -46,9 +46,9 @@ export class Context {
     return { sec: Math.floor(ms / 1000), nsec: Math.floor((ms % 1000) * 1e6) };
   }
 
-  /** A number of the configuration, or Ceph's default for it. */
-  configNumber(option: string, byDefault: number): number {
-    const text = this.clientConfig[option];
+  /** A number of a client's configuration, or Ceph's default for it. */
+  configNumber(entity: string, option: string, byDefault: number): number {
+    const text = this.clientConfig(entity)[option];
     const value = text === undefined || text.trim() === '' ? byDefault : Number(text);
     return Number.isSafeInteger(value) ? value : byDefault;
   }

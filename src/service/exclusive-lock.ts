@@ -33,8 +33,18 @@ export async function releaseLock(ctx: Context, open: OpenImage): Promise<void> 
   await tellOthers(ctx, open, 'image.lockFreed');
 }
 
-export async function lockOwner(ctx: Context, image: ImageRef): Promise<ExclusiveLockRecord | undefined> {
-  return readRecord<ExclusiveLockRecord>(ctx.store, keys.exclusiveLock(image));
+/** The address of who holds the lock: who asked for it, or else who wrote last (RBD's automatic lock). */
+export async function lockOwner(ctx: Context, image: ImageRef): Promise<string | undefined> {
+  const held = await readRecord<ExclusiveLockRecord>(ctx.store, keys.exclusiveLock(image));
+  return held?.address ?? ctx.sessions.writerOf(image)?.session.address;
+}
+
+/** A handle is about to write for the first time since another did: RBD's lock moves to it by itself. No I/O waits for this. */
+export function noteWriter(ctx: Context, open: OpenImage): void {
+  const before = ctx.sessions.writerOf(open.image);
+  if (before === open) return;
+  ctx.sessions.setWriter(open);
+  before?.session.channel?.notify('image.lockMoved', { handle: before.handle });
 }
 
 /** EINVAL without the feature, ENOENT where nobody holds it, EBUSY where `address` does not. */

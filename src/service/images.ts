@@ -37,7 +37,7 @@ export async function createImage(ctx: Context, session: Session, request: Creat
     const { at, name, size } = request;
     checkName('image', name);
     if (await findImage(ctx, at, name)) throw new ServiceError('EEXIST', `image ${name} exists`);
-    const shape = await shapeOf(ctx, request.options);
+    const shape = await shapeOf(ctx, session.identity.entity, request.options);
     checkSize(size, shape);
     await transact(ctx.store, (tx) => requireNamespace(tx, at));
     const layer = await makePlainLayer(ctx, shape.dataPool ?? at.pool, size);
@@ -65,23 +65,23 @@ export async function createImage(ctx: Context, session: Session, request: Creat
 
 type Shape = Pick<ImageRecord, 'order' | 'features' | 'stripeUnit' | 'stripeCount' | 'dataPool'>;
 
-async function shapeOf(ctx: Context, options: CreateOptions): Promise<Shape> {
-  const format = options.format ?? ctx.configNumber('rbd_default_format', 2);
-  const order = options.order || ctx.configNumber('rbd_default_order', 22);
+async function shapeOf(ctx: Context, entity: string, options: CreateOptions): Promise<Shape> {
+  const format = options.format ?? ctx.configNumber(entity, 'rbd_default_format', 2);
+  const order = options.order || ctx.configNumber(entity, 'rbd_default_order', 22);
   if (order < 12 || order > 25) throw new ServiceError('EDOM', `order ${order} is outside 12..25`);
   if (format === 1) throw new ServiceError('EINVAL', 'image format 1 is not supported');
-  const striping = stripingOf(ctx, options, 2 ** order);
+  const striping = stripingOf(ctx, entity, options, 2 ** order);
   const dataPool = options.dataPool ? await findPool(ctx, options.dataPool) : undefined;
   if (options.dataPool && !dataPool) throw new ServiceError('ENOENT', `there is no data pool ${options.dataPool}`);
-  const features = featuresForCreate(options, ctx.configNumber('rbd_default_features', 61), {
+  const features = featuresForCreate(options, ctx.configNumber(entity, 'rbd_default_features', 61), {
     striping: striping.stripeCount !== 1 || striping.stripeUnit !== 2 ** order, dataPool: dataPool !== undefined,
   });
   return { order, features, ...striping, dataPool: dataPool?.id ?? null };
 }
 
-function stripingOf(ctx: Context, options: CreateOptions, objectSize: number): { stripeUnit: number; stripeCount: number } {
-  const unit = options.stripeUnit ?? ctx.configNumber('rbd_default_stripe_unit', 0);
-  const count = options.stripeCount ?? ctx.configNumber('rbd_default_stripe_count', 0);
+function stripingOf(ctx: Context, entity: string, options: CreateOptions, objectSize: number): { stripeUnit: number; stripeCount: number } {
+  const unit = options.stripeUnit ?? ctx.configNumber(entity, 'rbd_default_stripe_unit', 0);
+  const count = options.stripeCount ?? ctx.configNumber(entity, 'rbd_default_stripe_count', 0);
   if ((unit === 0) !== (count === 0)) throw new ServiceError('EINVAL', 'stripe unit and stripe count are given together or not at all');
   if (unit === 0) return { stripeUnit: objectSize, stripeCount: 1 };
   if (unit > objectSize || objectSize % unit !== 0 || unit < 512) {

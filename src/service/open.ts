@@ -85,6 +85,11 @@ export async function touchImage(ctx: Context, open: OpenImage, what: { access: 
   }));
 }
 
+/** ENOENT where the image that is to be opened does not exist. */
+export async function requireImage(ctx: Context, request: OpenRequest): Promise<void> {
+  await findRequested(ctx, request);
+}
+
 async function findRequested(ctx: Context, request: OpenRequest): Promise<ImageRecord> {
   if (request.id !== undefined) return imageById(ctx, { ...request.at, id: request.id });
   return imageByName(ctx, request.at, request.name ?? '');

@@ -1,6 +1,7 @@
 // Pools: which there are, where each keeps its volumes, its applications and its metadata.
 // Behind: rados_pool_create/list/lookup/reverse_lookup/delete/stat, rados_application_*, rbd_pool_metadata_*, rbd_config_pool_*.
 import type { Backend, Place } from '../backend/backend.js';
+import { changed } from './changes.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { checkConfigMetadata } from './metadata.js';
@@ -131,6 +132,7 @@ export async function setPoolMetadata(ctx: Context, pool: number, key: string, v
   checkName('metadata key', key);
   checkConfigMetadata(key, value);
   await transact(ctx.store, (tx) => { tx.put(keys.poolMetadata(pool, key), value); });
+  await tellPool(ctx, pool, key);
 }
 
 /** ENOENT where it is not set. */
@@ -139,6 +141,21 @@ export async function removePoolMetadata(ctx: Context, pool: number, key: string
     if ((await tx.get(keys.poolMetadata(pool, key))) === undefined) throw new ServiceError('ENOENT', `metadata ${key} is not set`);
     tx.remove(keys.poolMetadata(pool, key));
   });
+  await tellPool(ctx, pool, key);
+}
+
+/** The options that the pool overrides: {"rbd_qos_iops_limit": "5"}. */
+export async function poolConfig(ctx: Context, pool: number): Promise<Record<string, string>> {
+  const prefix = keys.poolMetadata(pool, 'conf_');
+  const entries = await ctx.store.list({ prefix });
+  return Object.fromEntries(entries.map(({ key, value }) => [key.slice(prefix.length), JSON.parse(value) as string]));
+}
+
+/** Open images of a pool whose options changed take them at once. */
+async function tellPool(ctx: Context, pool: number, key: string): Promise<void> {
+  if (!key.startsWith('conf_')) return;
+  const images = ctx.sessions.openImages().filter((image) => image.pool === pool);
+  await Promise.all(images.map((image) => changed(ctx, image)));
 }
 
 export async function listPoolMetadata(ctx: Context, pool: number, range: { start?: string; max?: number } = {}): Promise<{ name: string; value: string }[]> {

@@ -123,6 +123,7 @@ export const keys = {
   namespace: (at: At) => `namespace/${within(at)}`,
   namespaces: (pool: number) => `namespace/${pool}/`,
   image: (image: ImageRef) => `image/${ofImage(image)}`,
+  allImages: 'image/',
   images: (at: At) => `image/${within(at)}/`,
   imagesOfPool: (pool: number) => `image/${pool}/`,
   imageName: (at: At, name: string) => `image-name/${within(at)}/${name}`,

@@ -63,6 +63,8 @@ const answerMs = 2000;
 export class Sessions {
   private readonly live = new Map<number, Session>();
   private readonly openers = new Map<string, Set<OpenImage>>();
+  /** Who wrote last to an image: RBD's automatic exclusive lock. Nothing depends on it, so it is not recorded. */
+  private readonly writers = new Map<string, OpenImage>();
   private readonly endListeners: EndListener[] = [];
   private nextId = 0;
   private reservedUpTo = 0;
@@ -148,6 +150,19 @@ export class Sessions {
     return [...this.openers.get(imageKey(image)) ?? []];
   }
 
+  /** Every image that somebody has open. */
+  openImages(): ImageRef[] {
+    return [...this.openers.values()].flatMap(([first]) => (first ? [first.image] : []));
+  }
+
+  writerOf(image: ImageRef): OpenImage | undefined {
+    return this.writers.get(imageKey(image));
+  }
+
+  setWriter(open: OpenImage): void {
+    this.writers.set(imageKey(open.image), open);
+  }
+
   /** As RBD counts them: openers that did not open read-only. */
   watchersOf(image: ImageRef): OpenImage[] {
     return this.openersOf(image).filter((open) => !open.readOnly);
@@ -195,6 +210,7 @@ export class Sessions {
     const set = this.openers.get(key);
     set?.delete(open);
     if (set?.size === 0) this.openers.delete(key);
+    if (this.writers.get(key) === open) this.writers.delete(key);
   }
 
   private async record(session: Session): Promise<void> {

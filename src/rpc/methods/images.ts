@@ -1,12 +1,12 @@
 // image.* as docs/protocol.md has them.
 import { describe, releaseAll } from '../../service/changes.js';
-import { acquireLock, breakExclusiveLock, dropExclusiveLock, lockOwner, releaseLock } from '../../service/exclusive-lock.js';
+import { acquireLock, breakExclusiveLock, dropExclusiveLock, lockOwner, noteWriter, releaseLock } from '../../service/exclusive-lock.js';
 import { ServiceError } from '../../service/errors.js';
 import { updateFeatures } from '../../service/features.js';
 import { createImage, imageByName, listImages, renameImage, type CreateOptions } from '../../service/images.js';
 import { addLock, breakLock, readLock, removeLock } from '../../service/locks.js';
 import { getMetadata, listMetadata, removeMetadata, setMetadata } from '../../service/metadata.js';
-import { attachImage, closeImage, openImage, refreshImage, touchImage, watchersOf, type OpenedState, type OpenRequest } from '../../service/open.js';
+import { attachImage, closeImage, openImage, refreshImage, requireImage, touchImage, watchersOf, type OpenedState, type OpenRequest } from '../../service/open.js';
 import { removeImage } from '../../service/remove.js';
 import { resizeImage } from '../../service/resize.js';
 import type { OpenImage } from '../../service/sessions.js';
@@ -17,18 +17,18 @@ import type { Params } from '../params.js';
 export const imageMethods: Methods = {
   'image.create': async (call) => {
     const { ctx, session, params } = call;
-    const at = await placeFor(call, 'rw');
+    const at = await placeFor(call, 'rwx');
     const request = { at, name: params.text('name'), size: params.number('size'), options: createOptions(params.object('options')), ...opOf(call) };
     return { result: await createImage(ctx, session, request) };
   },
-  'image.list': async (call) => ({ result: { images: await listImages(call.ctx, await placeFor(call, 'r')) } }),
+  'image.list': async (call) => ({ result: { images: await listImages(call.ctx, await placeFor(call, 'rx')) } }),
   'image.stat': async (call) => {
-    const at = await placeFor(call, 'r');
+    const at = await placeFor(call, 'rx');
     return { result: describe(await imageByName(call.ctx, at, call.params.text('name'))) };
   },
   'image.open': async (call) => answerWithState(await openImage(call.ctx, call.session, await openRequest(call))),
   'image.attach': async (call) => answerWithState(await attachImage(call.ctx, call.session, await openRequest(call))),
-  'image.refresh': async (call) => answerWithState(await refreshImage(call.ctx, await openFor(call, 'r'))),
+  'image.refresh': async (call) => answerWithState(await refreshImage(call.ctx, await openFor(call, 'rx'))),
   'image.close': async ({ ctx, session, params }) => {
     const open = session.open(params.number('handle'));
     await dropExclusiveLock(ctx, open);
@@ -36,87 +36,91 @@ export const imageMethods: Methods = {
     return done;
   },
   'image.resize': async (call) => {
-    const open = writable(await openFor(call, 'rw'));
+    const open = writable(await openFor(call, 'rwx'));
     const { params } = call;
     await resizeImage(call.ctx, open, { size: params.number('size'), allowShrink: params.flag('allowShrink', true), ...opOf(call) });
     return done;
   },
   'image.rename': async (call) => {
-    const at = await placeFor(call, 'rw');
+    const at = await placeFor(call, 'rwx');
     await renameImage(call.ctx, { at, name: call.params.text('name'), to: call.params.text('to'), ...opOf(call) });
     return done;
   },
   'image.remove': async (call) => {
-    const at = await placeFor(call, 'rw');
+    const at = await placeFor(call, 'rwx');
     await removeImage(call.ctx, { at, name: call.params.text('name'), ...opOf(call) });
     return done;
   },
   'image.features': async (call) => {
-    const open = writable(await openFor(call, 'rw'));
+    const open = writable(await openFor(call, 'rwx'));
     await updateFeatures(call.ctx, open.image, call.params.number('features'), { enabled: call.params.flag('enabled') });
     return done;
   },
   'image.touch': async (call) => {
-    const open = await openFor(call, 'r');
+    const open = await openFor(call, 'rx');
     await touchImage(call.ctx, open, { access: call.params.flag('access', false), modify: call.params.flag('modify', false) && !open.readOnly });
     return done;
   },
-  'image.watchers': async (call) => ({ result: { watchers: watchersOf(call.ctx, await openFor(call, 'r')) } }),
+  'image.wrote': async (call) => {
+    noteWriter(call.ctx, await openFor(call, 'rwx'));
+    return done;
+  },
+  'image.watchers': async (call) => ({ result: { watchers: watchersOf(call.ctx, await openFor(call, 'rx')) } }),
 
   'image.metadata.get': async (call) => {
-    const open = await openFor(call, 'r');
+    const open = await openFor(call, 'rx');
     return { result: { value: await getMetadata(call.ctx, open.image, call.params.text('key')) } };
   },
   'image.metadata.set': async (call) => {
-    const open = writable(await openFor(call, 'rw'));
+    const open = writable(await openFor(call, 'rwx'));
     await setMetadata(call.ctx, open.image, call.params.text('key'), call.params.text('value'));
     return done;
   },
   'image.metadata.remove': async (call) => {
-    const open = writable(await openFor(call, 'rw'));
+    const open = writable(await openFor(call, 'rwx'));
     await removeMetadata(call.ctx, open.image, call.params.text('key'));
     return done;
   },
   'image.metadata.list': async (call) => {
-    const open = await openFor(call, 'r');
+    const open = await openFor(call, 'rx');
     const range = { start: call.params.text('start', ''), max: call.params.number('max', 0) };
     return { result: { entries: await listMetadata(call.ctx, open.image, range) } };
   },
 
   'image.lock.list': async (call) => {
-    const { tag, exclusive, lockers } = await readLock(call.ctx, (await openFor(call, 'r')).image);
+    const { tag, exclusive, lockers } = await readLock(call.ctx, (await openFor(call, 'rx')).image);
     return { result: { tag, exclusive, lockers: lockers.map(({ client, cookie, address }) => ({ client, cookie, address })) } };
   },
   'image.lock.add': async (call) => {
     const { params } = call;
-    const open = await openFor(call, 'rw');
+    const open = await openFor(call, 'rwx');
     await addLock(call.ctx, open, { cookie: params.text('cookie', ''), tag: params.text('tag', ''), exclusive: params.flag('exclusive') });
     return done;
   },
   'image.lock.remove': async (call) => {
-    await removeLock(call.ctx, await openFor(call, 'rw'), call.params.text('cookie', ''));
+    await removeLock(call.ctx, await openFor(call, 'rwx'), call.params.text('cookie', ''));
     return done;
   },
   'image.lock.break': async (call) => {
     const { params } = call;
-    await breakLock(call.ctx, await openFor(call, 'rw'), { client: params.text('client'), cookie: params.text('cookie', '') });
+    await breakLock(call.ctx, await openFor(call, 'rwx'), { client: params.text('client'), cookie: params.text('cookie', '') });
     return done;
   },
 
   'image.xlock.acquire': async (call) => {
-    await acquireLock(call.ctx, await openFor(call, 'rw'));
+    await acquireLock(call.ctx, await openFor(call, 'rwx'));
     return done;
   },
   'image.xlock.release': async (call) => {
-    await releaseLock(call.ctx, await openFor(call, 'rw'));
+    await releaseLock(call.ctx, await openFor(call, 'rwx'));
     return done;
   },
   'image.xlock.owners': async (call) => {
-    const owner = await lockOwner(call.ctx, (await openFor(call, 'r')).image);
-    return { result: { owners: owner ? [{ address: owner.address }] : [] } };
+    const address = await lockOwner(call.ctx, (await openFor(call, 'rx')).image);
+    return { result: { owners: address === undefined ? [] : [{ address }] } };
   },
   'image.xlock.break': async (call) => {
-    await breakExclusiveLock(call.ctx, await openFor(call, 'rw'), call.params.text('owner'));
+    await breakExclusiveLock(call.ctx, await openFor(call, 'rwx'), call.params.text('owner'));
     return done;
   },
 };
@@ -129,15 +133,20 @@ function createOptions(options: Params): CreateOptions {
   };
 }
 
-/** Opening for writing takes no more rights than reading, as with Ceph; the writes do. */
 async function openRequest(call: Call): Promise<OpenRequest> {
   const { params } = call;
-  const at = await placeFor(call, 'r');
+  const at = await placeFor(call, 'rx');
   if (!params.has('id') && !params.has('name')) throw new ServiceError('EINVAL', 'name or id must be given');
-  return {
+  const request: OpenRequest = {
     at, ...params.optionalText('name'), ...params.optionalText('id'), ...params.optionalText('snap'), ...params.optionalNumber('snapId'),
     readOnly: params.flag('readOnly', false), handle: params.number('handle'),
   };
+  // Opening for writing asks for the right to write, but whether the image exists may be known to whoever reads.
+  if (!request.readOnly) {
+    await requireImage(call.ctx, request);
+    await placeFor(call, 'rwx');
+  }
+  return request;
 }
 
 function answerWithState({ state, accesses }: OpenedState): Answer {

@@ -55,49 +55,50 @@ export const poolMethods: Methods = {
   },
 
   'pool.metadata.list': async (call) => {
-    const pool = await poolFor(call, 'r');
+    const pool = await poolFor(call, 'rx');
     const range = { start: call.params.text('start', ''), max: call.params.number('max', 0) };
     return { result: { entries: await listPoolMetadata(call.ctx, pool.id, range) } };
   },
   'pool.metadata.get': async (call) => {
-    const pool = await poolFor(call, 'r');
+    const pool = await poolFor(call, 'rx');
     const key = call.params.text('key');
     const entry = (await listPoolMetadata(call.ctx, pool.id)).find(({ name }) => name === key);
     if (!entry) throw new ServiceError('ENOENT', `metadata ${key} is not set`);
     return { result: { value: entry.value } };
   },
   'pool.metadata.set': async (call) => {
-    const pool = await poolFor(call, 'rw');
+    const pool = await poolFor(call, 'rwx');
     await setPoolMetadata(call.ctx, pool.id, call.params.text('key'), call.params.text('value'));
     return done;
   },
   'pool.metadata.remove': async (call) => {
-    const pool = await poolFor(call, 'rw');
+    const pool = await poolFor(call, 'rwx');
     await removePoolMetadata(call.ctx, pool.id, call.params.text('key'));
     return done;
   },
   'pool.config.list': async (call) => {
-    const pool = await poolFor(call, 'r');
+    const pool = await poolFor(call, 'rx');
     const set = new Map((await listPoolMetadata(call.ctx, pool.id)).map(({ name, value }) => [name, value]));
+    const central = call.ctx.clientConfig(call.identity.entity);
     const entries = Object.entries(configOptions).map(([name, [, byDefault]]) => {
       const own = set.get(`conf_${name}`);
       return own === undefined
-        ? { name, value: call.ctx.clientConfig[name] ?? byDefault, source: 'config' }
+        ? { name, value: central[name] ?? byDefault, source: 'config' }
         : { name, value: own, source: 'pool' };
     });
     return { result: { entries } };
   },
 
   'namespace.create': async (call) => {
-    await createNamespace(call.ctx, await namespaceOf(call, 'rw'));
+    await createNamespace(call.ctx, await namespaceOf(call, 'rwx'));
     return done;
   },
   'namespace.remove': async (call) => {
-    await removeNamespace(call.ctx, await namespaceOf(call, 'rw'));
+    await removeNamespace(call.ctx, await namespaceOf(call, 'rwx'));
     return done;
   },
-  'namespace.exists': async (call) => ({ result: { exists: await namespaceExists(call.ctx, await namespaceOf(call, 'r')) } }),
-  'namespace.list': async (call) => ({ result: { names: await listNamespaces(call.ctx, (await poolFor(call, 'r')).id) } }),
+  'namespace.exists': async (call) => ({ result: { exists: await namespaceExists(call.ctx, await namespaceOf(call, 'rx')) } }),
+  'namespace.list': async (call) => ({ result: { names: await listNamespaces(call.ctx, (await poolFor(call, 'rx')).id) } }),
 };
 
 async function lookup({ ctx, params }: Call): Promise<PoolRecord> {
@@ -112,7 +113,7 @@ async function appMetadata({ ctx, params }: Call): Promise<Readonly<Record<strin
   return applicationMetadata(await getPool(ctx, params.number('pool')), params.text('app'));
 }
 
-async function namespaceOf(call: Call, rights: 'r' | 'rw'): Promise<{ pool: number; namespace: string }> {
+async function namespaceOf(call: Call, rights: 'rx' | 'rwx'): Promise<{ pool: number; namespace: string }> {
   const pool = await getPool(call.ctx, call.params.number('pool'));
   const namespace = call.params.text('name');
   call.identity.require(rights, { pool: pool.name, namespace });
