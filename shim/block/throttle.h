@@ -28,11 +28,11 @@ class Throttle : public Device {
   static constexpr unsigned exclude_read = 1, exclude_write = 2, exclude_discard = 4;
 
   explicit Throttle(Device& below);
-  // Nothing may be in flight.
+  // Nothing may be in flight (see shut_down).
   ~Throttle() override;
 
-  // Take effect at once, also for requests that wait. -EINVAL where the burst is under the limit; nothing
-  // changes then.
+  // To be called by one thread at a time. Takes effect at once, also for requests that wait. -EINVAL where
+  // the burst is under the limit; nothing changes then.
   int set_limit(Kind kind, const Limit& limit);
   // rbd_qos_schedule_tick_min, milliseconds, at least 1.
   int set_schedule_tick_min(uint64_t milliseconds);
@@ -51,9 +51,15 @@ class Throttle : public Device {
 
  private:
   struct State;
+
   Device& below_;
-  PerProcess<State> state_;
+  // What was set, for the state of this process and of forked children.
+  std::atomic<uint64_t> rate_[kinds] = {}, burst_[kinds] = {}, burst_seconds_[kinds] = {};
+  std::atomic<uint64_t> tick_min_{50};  // milliseconds
+  std::atomic<uint64_t> version_{0};
   std::atomic<uint32_t> limited_{0};  // a bit for each Kind that has a limit
+  std::atomic<uint32_t> excluded_{0};
+  PerProcess<State> state_;
 };
 
 }  // namespace cbd::block
