@@ -1,0 +1,87 @@
+// The C functions that make images.
+#include <cerrno>
+#include <nlohmann/json.hpp>
+
+#include "rbd/create.h"
+#include "rbd/guard.h"
+#include "rbd/json_numbers.h"
+#include "rbd/operation.h"
+
+namespace cbd::rbd {
+
+int create_image(const rados::IoCtx& at, const char* name, uint64_t size, const ImageOptions& options, int* order) {
+  if (name == nullptr) return -EINVAL;
+  if (size > kMaxWireNumber) return -EINVAL;
+  Json params = {{"at", at_json(at)},
+                 {"name", name},
+                 {"size", size},
+                 {"options", options.to_json()},
+                 {"op", new_operation_id()}};
+  control::Reply reply = at.client->call("image.create", std::move(params));
+  if (reply.error == 0 && order != nullptr) *order = reply.result->value("order", *order);
+  return reply.error;
+}
+
+namespace {
+
+// An order that is not a number of bits is for the daemon to refuse; one below 0 would not even be a number there.
+int set_order(ImageOptions& options, const int* order) {
+  if (order == nullptr) return -EINVAL;
+  if (*order < 0) return -EDOM;
+  if (*order != 0) options.set(RBD_IMAGE_OPTION_ORDER, static_cast<uint64_t>(*order));
+  return 0;
+}
+
+}  // namespace
+
+}  // namespace cbd::rbd
+
+using namespace cbd::rbd;
+
+extern "C" {
+
+// An order of 0 means the default, which is written back. -EEXIST, -EDOM (order outside 12..25), -EINVAL (name, size).
+int rbd_create(rados_ioctx_t io, const char* name, uint64_t size, int* order) {
+  return guarded([&] {
+    if (io == nullptr) return -EINVAL;
+    ImageOptions options;
+    int error = set_order(options, order);
+    return error != 0 ? error : create_image(*ioctx(io), name, size, options, order);
+  });
+}
+
+int rbd_create2(rados_ioctx_t io, const char* name, uint64_t size, uint64_t features, int* order) {
+  return rbd_create3(io, name, size, features, order, 0, 0);
+}
+
+// -ENOSYS for unknown features; a stripe unit and count of 0 mean the defaults, one of them alone is -EINVAL.
+int rbd_create3(rados_ioctx_t io, const char* name, uint64_t size, uint64_t features, int* order, uint64_t stripe_unit,
+                uint64_t stripe_count) {
+  return guarded([&] {
+    if (io == nullptr) return -EINVAL;
+    ImageOptions options;
+    int error = set_order(options, order);
+    if (error != 0) return error;
+    if ((stripe_unit == 0) != (stripe_count == 0)) return -EINVAL;
+    options.set(RBD_IMAGE_OPTION_FEATURES, features);
+    if (stripe_unit != 0) {
+      options.set(RBD_IMAGE_OPTION_STRIPE_UNIT, stripe_unit);
+      options.set(RBD_IMAGE_OPTION_STRIPE_COUNT, stripe_count);
+    }
+    return create_image(*ioctx(io), name, size, options, order);
+  });
+}
+
+// The order that was chosen is set in `opts`.
+int rbd_create4(rados_ioctx_t io, const char* name, uint64_t size, rbd_image_options_t opts) {
+  return guarded([&] {
+    if (io == nullptr || opts == nullptr) return -EINVAL;
+    ImageOptions& options = *ImageOptions::from(opts);
+    int order = 0;
+    int error = create_image(*ioctx(io), name, size, options, &order);
+    if (error == 0 && order != 0) options.set(RBD_IMAGE_OPTION_ORDER, static_cast<uint64_t>(order));
+    return error;
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,286 @@
+// See image.h.
+#include "rbd/image.h"
+
+#include <time.h>
+
+#include <cerrno>
+#include <nlohmann/json.hpp>
+
+#include "rbd/limits.h"
+#include "rbd/operation.h"
+#include "rbd/thread.h"
+
+namespace cbd::rbd {
+
+namespace {
+
+// A close must not hang on a daemon that is stopped; a session's end closes its images anyway.
+constexpr uint32_t kCloseTimeoutMs = 5000;
+
+int64_t coarse_seconds() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return now.tv_sec;
+}
+
+}  // namespace
+
+Image::Image(const rados::IoCtx& at, const OpenTarget& target) : at_(at), target_(target) {}
+
+Image::~Image() = default;
+
+Json Image::target_json() const {
+  Json params = {{"at", at_json(at_)}, {"handle", handle_}, {"readOnly", target_.read_only}};
+  std::shared_ptr<const ImageState> known = state();
+  if (known != nullptr) {
+    params["id"] = known->id;
+    if (known->snap_id) params["snapId"] = *known->snap_id;
+    return params;
+  }
+  if (!target_.id.empty() || target_.name.empty()) {
+    params["id"] = target_.id;
+  } else {
+    params["name"] = target_.name;
+  }
+  if (!target_.snap.empty()) params["snap"] = target_.snap;
+  return params;
+}
+
+Image* Image::open(const rados::IoCtx& at, const OpenTarget& target, int& error) {
+  std::unique_ptr<Image, void (*)(Image*)> image(new Image(at, target), [](Image* self) { delete self; });
+  std::string cache;
+  const bool direct = at.client->config("rbd_cache", cache) && cache == "false";
+  image->io_ = std::make_unique<ImageIo>(direct);
+  image->handle_ = at.client->add_listener(image.get());
+  Reply reply = at.client->call("image.open", image->target_json());
+  error = reply.error;
+  if (error == 0) {
+    error = image->apply(*reply.result, std::move(reply.fds));
+    if (error != 0) at.client->call("image.close", {{"handle", image->handle_}}, kCloseTimeoutMs);
+  }
+  if (error == 0) return image.release();
+  at.client->remove_listener(image->handle_);
+  return nullptr;
+}
+
+int Image::close() {
+  if (!io_->ring().on_thread()) {
+    finish_close();
+    return 0;
+  }
+  // The callback that closes its image is a call that is under way; it ends before the image does.
+  std::thread closer;
+  int error = start_thread(closer, "rbd-close", [this] { finish_close(); });
+  if (error == 0) closer.detach();
+  return error;
+}
+
+void Image::finish_close() {
+  wait_until_idle();
+  if (is_dirty_.load()) {
+    IoRequest flush;
+    flush.op = block::Op::flush;
+    io_->run(flush);
+  }
+  at_.client->call("image.close", {{"handle", handle_}}, kCloseTimeoutMs);
+  at_.client->remove_listener(handle_);
+  delete this;
+}
+
+void Image::wait_until_idle() {
+  Calls& calls = calls_.get();
+  if (calls.count.fetch_or(1) == 0) return;
+  std::unique_lock<std::mutex> guard(calls.lock);
+  calls.changed.wait(guard, [&] { return calls.is_idle; });
+}
+
+std::shared_ptr<const ImageState> Image::state() const {
+  std::lock_guard<std::mutex> guard(lock_);
+  return state_;
+}
+
+bool Image::is_read_only() const {
+  auto known = state();
+  return known->read_only || known->snap_id;
+}
+
+Reply Image::call(const char* method, Json params, const std::function<int(uint64_t, uint64_t)>& progress) {
+  params["handle"] = handle_;
+  return at_.client->call(method, std::move(params), 0, progress);
+}
+
+Reply Image::change(const char* method, Json params, const std::function<int(uint64_t, uint64_t)>& progress) {
+  params["op"] = new_operation_id();
+  return call(method, std::move(params), progress);
+}
+
+int Image::refresh() {
+  Reply reply = call("image.refresh", Json::object());
+  if (reply.error != 0) return reply.error;
+  return apply(*reply.result, std::move(reply.fds));
+}
+
+int Image::apply(const Json& json, std::vector<UniqueFd> fds) {
+  auto next = std::make_shared<ImageState>();
+  int error = parse_image_state(json, *next);
+  if (error != 0) return error;
+  std::lock_guard<std::mutex> serial(apply_lock_);
+  std::shared_ptr<const ImageState> before = state();
+  if (!next->has_layers && before != nullptr) next->layers = before->layers;
+  const bool is_first = before == nullptr;
+  if (is_first || (next->has_layers && !same_layers(before->layers, next->layers))) {
+    if (!is_first) io_->close_gate();
+    error = io_->build(next->layers, std::move(fds), next->size);
+    if (!is_first) io_->open_gate();
+    if (error != 0) return error;
+  } else {
+    io_->resize(next->size);
+  }
+  {
+    std::lock_guard<std::mutex> guard(lock_);
+    state_ = next;
+  }
+  const bool is_writable = !next->read_only && !next->snap_id && next->lock != ManagedLock::other;
+  write_error_.store(is_writable ? 0 : -EROFS, std::memory_order_release);
+  if (next->lock == ManagedLock::other) has_lock_.store(false);
+  apply_limits();
+  return 0;
+}
+
+void Image::apply_limits() {
+  discard_granularity_.store(config_number("rbd_discard_granularity_bytes", 65536), std::memory_order_relaxed);
+  set_limits(io_->throttle(), [this](const std::string& name) { return config(name); });
+}
+
+std::string Image::config(const std::string& name) const {
+  auto known = state();
+  auto of_image = known->metadata.find("conf_" + name);
+  if (of_image != known->metadata.end()) return of_image->second;
+  auto of_pool = known->pool_config.find(name);
+  if (of_pool != known->pool_config.end()) return of_pool->second;
+  std::string value;
+  at_.client->config(name, value);
+  return value;
+}
+
+uint64_t Image::config_number(const std::string& name, uint64_t otherwise) const {
+  return parse_size(config(name)).value_or(otherwise);
+}
+
+void Image::begin(Completion& completion) {
+  calls_.get().count.fetch_add(2);
+  completion.start(this, events_.is_set());
+}
+
+void Image::end(Completion& completion, ssize_t result) {
+  completion.set_result(result);
+  if (!completion.has_callback()) {
+    completion.run();
+    return;
+  }
+  IoRequest& request = completion.transfer.request;
+  request.context = &completion;
+  request.done = [](block::Request* self, int) { static_cast<Completion*>(self->context)->run(); };
+  io_->ring().complete(request, 0);
+}
+
+void Image::callback_returned(Completion& completion) {
+  if (completion.wants_event()) events_.announce(completion);
+}
+
+void Image::completion_finished() {
+  Calls& calls = calls_.get();
+  if (calls.count.fetch_sub(2) != 3) return;
+  std::lock_guard<std::mutex> guard(calls.lock);
+  calls.is_idle = true;
+  calls.changed.notify_all();
+}
+
+bool Image::wait_on_thread(Completion& completion) {
+  if (!io_->ring().on_thread()) return false;
+  // The ring goes on with I/O while one waits in it for a device; this device answers when the completion has ended.
+  struct End : block::Device {
+    explicit End(Completion& c) : completion(c) {}
+    void submit(block::Request& request) override { completion.tell(request); }
+    uint64_t size() const override { return 0; }
+    uint32_t block_size() const override { return 1; }
+    bool discard_zeroes() const override { return false; }
+    int extents(uint64_t, uint64_t, std::vector<block::Extent>&) override { return -EINVAL; }
+    Completion& completion;
+  } device(completion);
+  block::Request request;
+  io_->ring().run(device, request);
+  return true;
+}
+
+void Image::note_write() {
+  if (!is_dirty_.load(std::memory_order_relaxed)) is_dirty_.store(true, std::memory_order_relaxed);
+  if (!has_lock_.load(std::memory_order_relaxed) && !has_lock_.exchange(true)) {
+    at_.client->notify("image.wrote", {{"handle", handle_}});
+  }
+  const int64_t now = coarse_seconds();
+  int64_t due = next_write_touch_.load(std::memory_order_relaxed);
+  if (now < due) return;
+  const auto interval = static_cast<int64_t>(config_number("rbd_mtime_update_interval", 60));
+  if (!next_write_touch_.compare_exchange_strong(due, interval == 0 ? INT64_MAX : now + interval)) return;
+  if (interval != 0) at_.client->notify("image.touch", {{"handle", handle_}, {"modify", true}});
+}
+
+void Image::note_read() {
+  const int64_t now = coarse_seconds();
+  int64_t due = next_read_touch_.load(std::memory_order_relaxed);
+  if (now < due) return;
+  const auto interval = static_cast<int64_t>(config_number("rbd_atime_update_interval", 60));
+  if (!next_read_touch_.compare_exchange_strong(due, interval == 0 ? INT64_MAX : now + interval)) return;
+  if (interval != 0) at_.client->notify("image.touch", {{"handle", handle_}, {"access", true}});
+}
+
+bool Image::owns_lock() const {
+  auto known = state();
+  if ((known->features & RBD_FEATURE_EXCLUSIVE_LOCK) == 0) return false;
+  return known->lock == ManagedLock::mine || (known->lock == ManagedLock::none && has_lock_.load());
+}
+
+void Image::set_managed_lock(ManagedLock lock) {
+  change_state([lock](ImageState& state) { state.lock = lock; });
+}
+
+void Image::change_state(const std::function<void(ImageState&)>& edit) {
+  std::lock_guard<std::mutex> serial(apply_lock_);
+  auto next = std::make_shared<ImageState>(*state());
+  edit(*next);
+  const bool is_writable = !next->read_only && !next->snap_id && next->lock != ManagedLock::other;
+  write_error_.store(is_writable ? 0 : -EROFS, std::memory_order_release);
+  std::lock_guard<std::mutex> guard(lock_);
+  state_ = next;
+}
+
+void Image::on_call(const std::string& method, const Json& params, std::vector<UniqueFd> fds,
+                    std::function<void(int, Json)> answer) {
+  int error = 0;
+  if (method == "image.changed") {
+    error = apply(params.at("state"), std::move(fds));
+    watchers_.notify_update();
+  } else if (method == "image.lockTaken") {
+    has_lock_.store(false);
+    set_managed_lock(ManagedLock::other);
+  } else if (method == "image.lockFreed") {
+    set_managed_lock(ManagedLock::none);
+  } else if (method == "image.lockMoved") {
+    has_lock_.store(false);
+  } else {
+    error = -EOPNOTSUPP;
+  }
+  if (answer) answer(error, Json::object());
+}
+
+void Image::on_reconnect() {
+  Reply reply = at_.client->call("image.attach", target_json());
+  int error = reply.error;
+  if (error == 0) error = apply(*reply.result, std::move(reply.fds));
+  has_lock_.store(false);
+  // The image is gone, or is no longer this client's: nothing may be written to it any more.
+  if (error != 0) write_error_.store(-ESHUTDOWN, std::memory_order_release);
+}
+
+}  // namespace cbd::rbd

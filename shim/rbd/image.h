@@ -1,0 +1,131 @@
+// rbd_image_t: an image that a client has open. It keeps what the daemon said of it, answers what the daemon asks, and
+// owns its I/O. The C functions over it are in one file a feature.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "abi/ceph_api.h"
+#include "control/client.h"
+#include "rados/handles.h"
+#include "rbd/completion.h"
+#include "rbd/event_socket.h"
+#include "rbd/image_io.h"
+#include "rbd/image_state.h"
+#include "rbd/watchers.h"
+
+namespace cbd::rbd {
+
+using control::Json;
+using control::Reply;
+
+// What to open.
+struct OpenTarget {
+  std::string name, id;  // one of the two
+  std::string snap;      // "" is the image itself
+  bool read_only = false;
+};
+
+class Image : public control::Listener, public CompletionOwner {
+ public:
+  // Opens `target`; the caller closes it. Returns null and -errno in `error` where that fails.
+  static Image* open(const rados::IoCtx& at, const OpenTarget& target, int& error);
+  // Finishes what is under way, tells the daemon and deletes the image. Returns 0. From the image's own callback too.
+  int close();
+
+  static Image* from(rbd_image_t handle) { return static_cast<Image*>(handle); }
+
+  // What the daemon said last. Cheap; never waits for the daemon.
+  std::shared_ptr<const ImageState> state() const;
+  const rados::IoCtx& at() const { return at_; }
+  ImageIo& io() { return *io_; }
+  Watchers& watchers() { return watchers_; }
+  EventSocket& events() { return events_; }
+
+  // 0, or why the image cannot be written: -EROFS for a read-only or snapshot handle, or while another client holds the
+  // managed lock.
+  int write_error() const { return write_error_.load(std::memory_order_acquire); }
+  bool is_read_only() const;
+  // rbd_discard_granularity_bytes as it holds now.
+  uint64_t discard_granularity() const { return discard_granularity_.load(std::memory_order_relaxed); }
+
+  // Calls `method` with this image's handle in `params`.
+  Reply call(const char* method, Json params, const std::function<int(uint64_t, uint64_t)>& progress = {});
+  // The same for a call that changes something: adds the `op` by which the daemon knows a repetition.
+  Reply change(const char* method, Json params, const std::function<int(uint64_t, uint64_t)>& progress = {});
+  // Asks the daemon for the state anew. Returns 0 or -errno.
+  int refresh();
+
+  // A configuration option as it holds for this image: its metadata, then the pool's, then the client's.
+  std::string config(const std::string& name) const;
+  uint64_t config_number(const std::string& name, uint64_t otherwise) const;
+
+  // Begins an asynchronous call: it is counted until its callback has returned.
+  void begin(Completion& completion);
+  // Ends one that needs no I/O (any more), on the image's thread.
+  void end(Completion& completion, ssize_t result);
+
+  // A write is about to be submitted: says so to the daemon where it must know (never waits for it).
+  void note_write();
+  void note_read();
+  // Whether this handle is the one that wrote last, as librbd's automatic exclusive lock would have it.
+  bool owns_lock() const;
+  // What this handle did itself to the managed lock.
+  void set_managed_lock(ManagedLock lock);
+
+  void on_call(const std::string& method, const Json& params, std::vector<UniqueFd> fds,
+               std::function<void(int, Json)> answer) override;
+  void on_reconnect() override;
+
+  void callback_returned(Completion& completion) override;
+  void completion_finished() override;
+  bool wait_on_thread(Completion& completion) override;
+
+ private:
+  Image(const rados::IoCtx& at, const OpenTarget& target);
+  ~Image() override;
+
+  Json target_json() const;
+  // Takes a state that the daemon sent; `fds` belong to its layers. Returns 0 or -errno.
+  int apply(const Json& json, std::vector<UniqueFd> fds);
+  void apply_limits();
+  void wait_until_idle();
+  void finish_close();
+  void change_state(const std::function<void(ImageState&)>& edit);
+
+  const rados::IoCtx at_;  // a copy: the client may destroy its ioctx before the image
+  OpenTarget target_;
+  uint64_t handle_ = 0;
+  std::unique_ptr<ImageIo> io_;
+  EventSocket events_;
+  Watchers watchers_;
+
+  mutable std::mutex lock_;  // guards state_; held for copying a pointer only
+  std::shared_ptr<const ImageState> state_;
+  std::mutex apply_lock_;  // one state is taken at a time; guards io_'s structure; taken before lock_
+
+  std::atomic<int> write_error_{0};
+  std::atomic<uint64_t> discard_granularity_{0};
+  std::atomic<int64_t> next_write_touch_{0}, next_read_touch_{0};  // monotonic seconds
+  std::atomic<bool> has_lock_{false};
+  std::atomic<bool> is_dirty_{false};  // written to since it was opened
+
+  // Calls that are under way, with their callbacks; a forked child has none of its parent's.
+  struct Calls {
+    std::atomic<uint64_t> count{0};  // twice the calls, plus 1 while the image closes
+    std::mutex lock;                 // guards is_idle
+    std::condition_variable changed;
+    bool is_idle = false;
+  };
+  PerProcess<Calls> calls_;
+};
+
+}  // namespace cbd::rbd
