@@ -1,6 +1,5 @@
 // FileVolume over real files: through the page cache and around it, with io_uring and with threads.
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <atomic>
@@ -257,6 +256,10 @@ void forked(const Kind& kind) {
   Flood flood{*ring, volume};
   Bytes page = pattern(4096, 5);
   std::vector<Flood::One> ones(64);
+  // The sanitizers' own locks do not survive a fork while another thread is being made, so let all be made first.
+  for (int i = 0; i < 64; ++i) flood.go(ones[i], Op::write, i * 4096ull, page.data(), 4096);
+  flood.wait(64);
+  flood.ended = 0;
   for (int i = 0; i < 64; ++i) flood.go(ones[i], Op::write, i * 4096ull, page.data(), 4096);
   // Children are made while the parent's requests are under way, and use the same volume at once.
   std::vector<pid_t> children;
@@ -324,7 +327,11 @@ int main() {
     run("requests of threads that end meanwhile all finish, and completions never overlap", many_at_once);
     run("a request of more pieces than the kernel takes is done whole", long_scatter);
     run("a callback may do synchronous I/O, and completions do not nest", inside_a_callback);
-    run("forked children use the volume while the parent goes on", forked);
+    if (threads_after_fork) {
+      run("forked children use the volume while the parent goes on", forked);
+    } else {
+      tap::skip(("forked children use the volume while the parent goes on" + tail).c_str(), no_threads_after_fork);
+    }
     run("a file that cannot grow says so", full);
   }
 
@@ -359,14 +366,13 @@ int main() {
   });
 
   tap::test("nothing is made before the first asynchronous request", [] {
+    const int before = count_threads();
     auto ring = std::make_shared<IoRing>();
     FileVolume volume(temporary_file(), mib, ring);
     Sync sync(volume, ring);
     Bytes page(4096);
     CHECK_EQ(sync.write(0, page.data(), 4096), 0);
-    struct stat tasks;
-    CHECK_EQ(stat("/proc/self/task", &tasks), 0);
-    CHECK_EQ(tasks.st_nlink, 3u);  // ".", ".." and the main thread
+    CHECK_EQ(count_threads(), before);
   });
   return tap::finish();
 }

@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -84,6 +85,20 @@ inline UniqueFd temporary_file(const char* folder = nullptr) {
   }
   unlink(path.c_str());
   return UniqueFd(fd);
+}
+
+// ThreadSanitizer ends a forked child that starts a thread.
+#ifdef __SANITIZE_THREAD__
+constexpr bool threads_after_fork = false;
+#else
+constexpr bool threads_after_fork = true;
+#endif
+constexpr const char* no_threads_after_fork = "ThreadSanitizer does not let a forked child start threads";
+
+inline int count_threads() {
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) count += !entry.path().empty();
+  return count;
 }
 
 inline Bytes pattern(size_t length, unsigned seed) {
