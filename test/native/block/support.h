@@ -97,7 +97,8 @@ constexpr const char* no_threads_after_fork = "ThreadSanitizer does not let a fo
 
 inline int count_threads() {
   int count = 0;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) count += !entry.path().empty();
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task"))
+    count += !entry.path().empty();
   return count;
 }
 
