@@ -73,6 +73,8 @@ export interface Invocation {
   readonly config: () => Config;
   /** Opens a session with the daemon, once; it is closed after the run. */
   readonly daemon: () => Promise<DaemonClient>;
+  /** Prints text as it is. */
+  readonly write: (text: string) => void;
   /** Prints a result: JSON with --json, else the lines that `plain` makes of it. */
   readonly print: <T>(result: T, plain: (result: T) => readonly string[]) => void;
 }

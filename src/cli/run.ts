@@ -5,17 +5,28 @@ import {DaemonClient, NoDaemonError, RefusedError} from './client.js';
 import {commonOptions, exitCodes, UsageError, type Command, type Invocation} from './command.js';
 import {commandHelp, overview} from './help.js';
 
+/** Where a run writes to. */
+export interface Streams {
+  readonly stdout: (text: string) => void;
+  readonly stderr: (text: string) => void;
+}
+
+export const processStreams: Streams = {
+  stdout: (text) => void process.stdout.write(text),
+  stderr: (text) => void process.stderr.write(text),
+};
+
 /** Returns the exit code. */
-export async function run(commands: readonly Command[], argv: readonly string[]): Promise<number> {
+export async function run(commands: readonly Command[], argv: readonly string[], streams = processStreams): Promise<number> {
   try {
-    return await runCommand(commands, argv);
+    return await runCommand(commands, argv, streams);
   } catch (error) {
-    return report(error);
+    return report(error, streams);
   }
 }
 
-function report(error: unknown): number {
-  const say = (line: string): void => void process.stderr.write(`cbd2rbd: ${line}\n`);
+function report(error: unknown, streams: Streams): number {
+  const say = (line: string): void => streams.stderr(`cbd2rbd: ${line}\n`);
   if (error instanceof UsageError) {
     say(error.message);
     say(error.command ? `see: cbd2rbd help ${error.command.name}` : 'see: cbd2rbd help');
@@ -55,28 +66,28 @@ function find(commands: readonly Command[], words: readonly string[]): {command:
   throw new UsageError(`${JSON.stringify(words.join(' '))} is no command${group.length > 0 ? `; there are: ${group.join(', ')}` : ''}`);
 }
 
-async function runCommand(commands: readonly Command[], argv: readonly string[]): Promise<number> {
+async function runCommand(commands: readonly Command[], argv: readonly string[], streams: Streams): Promise<number> {
   const {words, leading} = splitWords(argv);
   if (words.length === 0 || words[0] === 'help') {
     if (words.length === 0 && !leading.includes('--help')) {
-      process.stderr.write(`${overview(commands).join('\n')}\n`);
+      streams.stderr(`${overview(commands).join('\n')}\n`);
       return exitCodes.usage;
     }
     const about = words.slice(1);
     const lines = about.length === 0 ? overview(commands) : helpFor(commands, about);
-    process.stdout.write(`${lines.join('\n')}\n`);
+    streams.stdout(`${lines.join('\n')}\n`);
     return exitCodes.ok;
   }
   const {command, rest} = find(commands, words);
   const {values, positionals} = readOptions(command, [...leading, ...rest]);
   if (values['help'] === true) {
-    process.stdout.write(`${commandHelp(command).join('\n')}\n`);
+    streams.stdout(`${commandHelp(command).join('\n')}\n`);
     return exitCodes.ok;
   }
   if (positionals.length < command.takes.least || positionals.length > command.takes.most) {
     throw new UsageError(`${command.name} takes ${command.usage || 'no arguments'}`, command);
   }
-  return invoke(command, values, positionals);
+  return invoke(command, {given: values, args: positionals, streams});
 }
 
 function helpFor(commands: readonly Command[], words: readonly string[]): string[] {
@@ -97,7 +108,13 @@ function readOptions(command: Command, argv: string[]): {values: Record<string, 
   }
 }
 
-async function invoke(command: Command, given: Record<string, string|boolean|undefined>, args: string[]): Promise<number> {
+interface ReadLine {
+  readonly given: Record<string, string|boolean|undefined>;
+  readonly args: readonly string[];
+  readonly streams: Streams;
+}
+
+async function invoke(command: Command, {given, args, streams}: ReadLine): Promise<number> {
   const values = new Map<string, string>();
   const switches = new Set<string>();
   for (const [name, value] of Object.entries(given)) {
@@ -115,10 +132,11 @@ async function invoke(command: Command, given: Record<string, string|boolean|und
   const invocation: Invocation = {
     command, args, values, switches,
     config: readConfig,
+    write: streams.stdout,
     daemon: async () => client ??= await openDaemon(values, readConfig),
     print: (result, plain) => {
       const lines = switches.has('json') ? [JSON.stringify(result, null, 2)] : plain(result);
-      if (lines.length > 0) process.stdout.write(`${lines.join('\n')}\n`);
+      if (lines.length > 0) streams.stdout(`${lines.join('\n')}\n`);
     },
   };
   try {

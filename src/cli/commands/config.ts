@@ -11,7 +11,7 @@ const show: Command = {
   examples: ['cbd2rbd config show', 'cbd2rbd config show --default > /etc/cbd2rbd/cbd2rbd.conf'],
   run: async (invocation) => {
     if (invocation.switches.has('default')) {
-      process.stdout.write(defaultFile(layoutFor(invocation.values.get('dir'))));
+      invocation.write(defaultFile(layoutFor(invocation.values.get('dir'))));
       return 0;
     }
     const config = invocation.config();
