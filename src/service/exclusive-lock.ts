@@ -9,10 +9,10 @@ import { keys, type ExclusiveLockRecord, type ImageRef } from './records.js';
 import type { OpenImage, Session } from './sessions.js';
 import { readRecord, transact } from './transact.js';
 
-/** EINVAL without the feature; EROFS on a read-only handle, or where another holds it. */
+/** EINVAL without the feature, or on a read-only handle; EROFS where another holds it. */
 export async function acquireLock(ctx: Context, open: OpenImage): Promise<void> {
   await requireFeature(ctx, open.image);
-  if (open.readOnly || open.snapId !== null) throw new ServiceError('EROFS', 'the image is open read-only');
+  if (open.readOnly || open.snapId !== null) throw new ServiceError('EINVAL', 'a read-only handle has no exclusive lock');
   await transact(ctx.store, async (tx) => {
     const held = await tx.get<ExclusiveLockRecord>(keys.exclusiveLock(open.image));
     if (held && !holds(open, held)) throw new ServiceError('EROFS', `${held.address} holds the exclusive lock`);

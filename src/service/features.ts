@@ -11,10 +11,12 @@ export const Feature = {
   DATA_POOL: 128, OPERATIONS: 256, MIGRATING: 512, NON_PRIMARY: 1024,
 } as const;
 
-const all = 2047;
-const implicit = Feature.STRIPINGV2 | Feature.DATA_POOL;
-const internal = Feature.OPERATIONS | Feature.MIGRATING | Feature.NON_PRIMARY;
+/** What librbd 16.2.15 knows by name (RBD_FEATURES_ALL). */
+const all = 4095;
+/** What RBD sets by itself: asked for in a create call, it is dropped without a word. */
+const implicit = ~(Feature.LAYERING | Feature.EXCLUSIVE_LOCK | Feature.OBJECT_MAP | Feature.FAST_DIFF | Feature.DEEP_FLATTEN | Feature.JOURNALING) & all;
 const mutable = Feature.EXCLUSIVE_LOCK | Feature.OBJECT_MAP | Feature.FAST_DIFF | Feature.JOURNALING;
+const mapPair = Feature.OBJECT_MAP | Feature.FAST_DIFF;
 
 export interface FeatureOptions {
   readonly features?: number;
@@ -22,15 +24,16 @@ export interface FeatureOptions {
   readonly featuresClear?: number;
 }
 
-/** The features of a new image. Masks may have bits above 2^31, so they are taken apart before the bit operators see them. */
+/** The features of a new image. Masks may have bits above 2^31, so they are looked at before the bit operators see them. */
 export function featuresForCreate(options: FeatureOptions, byDefault: number, extra: { striping: boolean; dataPool: boolean }): number {
   const asked = knownBits(options.features ?? byDefault);
   const set = knownBits(options.featuresSet ?? 0);
   const clear = knownBits(options.featuresClear ?? 0);
   let features = (asked | (set & ~clear)) & ~(clear & ~set) & ~implicit;
+  // fast-diff goes with object-map: on with it, and dropped without it.
+  features = (features & Feature.OBJECT_MAP) !== 0 ? features | Feature.FAST_DIFF : features & ~Feature.FAST_DIFF;
   if (extra.striping) features |= Feature.STRIPINGV2;
   if (extra.dataPool) features |= Feature.DATA_POOL;
-  if ((features & internal) !== 0) throw new ServiceError('EINVAL', `features ${features & internal} are set by RBD itself`);
   checkDependencies(features);
   return features;
 }
@@ -42,8 +45,8 @@ function knownBits(mask: number): number {
 
 function checkDependencies(features: number): void {
   const has = (bit: number): boolean => (features & bit) !== 0;
-  if (has(Feature.FAST_DIFF) && !has(Feature.OBJECT_MAP)) throw new ServiceError('EINVAL', 'fast-diff needs object-map');
   if (has(Feature.OBJECT_MAP) && !has(Feature.EXCLUSIVE_LOCK)) throw new ServiceError('EINVAL', 'object-map needs exclusive-lock');
+  if (has(Feature.JOURNALING) && !has(Feature.EXCLUSIVE_LOCK)) throw new ServiceError('EINVAL', 'journaling needs exclusive-lock');
   if (has(Feature.JOURNALING)) throw new ServiceError('EOPNOTSUPP', 'journaling is not supported');
 }
 
@@ -51,7 +54,7 @@ function checkDependencies(features: number): void {
 export async function updateFeatures(ctx: Context, image: ImageRef, features: number, options: { enabled: boolean }): Promise<void> {
   if (features === 0) throw new ServiceError('EINVAL', 'no feature was named');
   const allowed = options.enabled ? mutable : mutable | Feature.DEEP_FLATTEN;
-  if (features < 0 || features > all || (features & ~allowed) !== 0) throw new ServiceError('EINVAL', `features ${features} cannot be changed`);
+  if (features > all || (features & ~allowed) !== 0) throw new ServiceError('EINVAL', `features ${features} cannot be changed`);
   await changeImage(ctx, image, (record) => {
     const next = options.enabled ? withFeatures(record.features, features) : withoutFeatures(record.features, features);
     checkDependencies(next);
@@ -61,12 +64,18 @@ export async function updateFeatures(ctx: Context, image: ImageRef, features: nu
 }
 
 function withFeatures(had: number, asked: number): number {
-  if ((had & asked) === asked) throw new ServiceError('EINVAL', `features ${asked} are on already`);
-  return had | asked;
+  const wanted = paired(asked);
+  if ((had & wanted) !== 0) throw new ServiceError('EINVAL', `features ${had & wanted} are on already`);
+  return had | wanted;
 }
 
 function withoutFeatures(had: number, asked: number): number {
-  if ((had & asked) !== asked) throw new ServiceError('EINVAL', `features ${asked & ~had} are off already`);
-  const needing = (asked & Feature.OBJECT_MAP) !== 0 ? asked | Feature.FAST_DIFF : asked;
-  return had & ~needing;
+  const unwanted = paired(asked);
+  if ((had & unwanted) !== unwanted) throw new ServiceError('EINVAL', `features ${unwanted & ~had} are off already`);
+  return had & ~unwanted;
+}
+
+/** object-map and fast-diff go on and off together. */
+function paired(features: number): number {
+  return (features & mapPair) !== 0 ? features | mapPair : features;
 }

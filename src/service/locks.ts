@@ -3,7 +3,7 @@
 import { changed } from './changes.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
-import { keys, type ImageRef, type LockRecord } from './records.js';
+import { keys, type ExclusiveLockRecord, type ImageRef, type LockRecord } from './records.js';
 import type { OpenImage, Session } from './sessions.js';
 import { readRecord, transact } from './transact.js';
 
@@ -19,6 +19,8 @@ export async function addLock(ctx: Context, open: OpenImage, { cookie, tag, excl
   await transact(ctx.store, async (tx) => {
     const lock = await tx.get<LockRecord>(keys.lock(open.image));
     const lockers = lock?.lockers ?? [];
+    const managed = await tx.get<ExclusiveLockRecord>(keys.exclusiveLock(open.image));
+    if (managed) throw new ServiceError('EBUSY', `${managed.address} holds the exclusive lock`);
     if (lock && lock.tag !== tag) throw new ServiceError('EBUSY', `the lock is held with tag ${lock.tag}`);
     if (lockers.some((held) => held.client === session.client && held.cookie === cookie)) {
       throw new ServiceError('EEXIST', `the lock with cookie ${cookie} is held already`);
@@ -41,7 +43,13 @@ export async function breakLock(ctx: Context, open: OpenImage, held: { client: s
   await dropLocker(ctx, open.image, held);
 }
 
+/** The lock as Ceph shows it; one that was taken with lock_acquire is there with the tag "internal". */
 export async function readLock(ctx: Context, image: ImageRef): Promise<LockRecord> {
+  const managed = await readRecord<ExclusiveLockRecord>(ctx.store, keys.exclusiveLock(image));
+  if (managed) {
+    const { session, handle, address } = managed;
+    return { tag: 'internal', exclusive: true, lockers: [{ client: `client.${session}`, cookie: `auto ${handle}`, address, session }] };
+  }
   return (await readRecord<LockRecord>(ctx.store, keys.lock(image))) ?? { tag: '', exclusive: false, lockers: [] };
 }
 

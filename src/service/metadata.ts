@@ -2,18 +2,18 @@
 import { changed } from './changes.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
-import { isConfigOption, isConfigValue } from './image-options.js';
-import { checkName } from './pools.js';
+import { isConfigOption, isConfigValue, type OptionScope } from './image-options.js';
+import { checkNoNul } from './names.js';
 import { keys, type ImageRecord, type ImageRef } from './records.js';
 import { readRecord, transact } from './transact.js';
 
 const configPrefix = 'conf_';
 
-/** EINVAL for a conf_ key that is no option of an image, or whose value does not fit the option. */
-export function checkConfigMetadata(key: string, value: string): void {
-  if (!key.startsWith(configPrefix)) return;
+/** EINVAL for a conf_ key that is no option of an image (or pool), or whose value does not fit the option. */
+export function checkConfigMetadata(scope: OptionScope, key: string, value: string): void {
+  if (!key.startsWith(configPrefix) || key === configPrefix) return;
   const option = key.slice(configPrefix.length);
-  if (!isConfigOption(option)) throw new ServiceError('EINVAL', `${option} is not an option of images`);
+  if (!isConfigOption(option, scope)) throw new ServiceError('EINVAL', `${option} is not an option of a ${scope}`);
   if (!isConfigValue(option, value)) throw new ServiceError('EINVAL', `${JSON.stringify(value)} is not a value for ${option}`);
 }
 
@@ -25,8 +25,8 @@ export async function getMetadata(ctx: Context, image: ImageRef, key: string): P
 }
 
 export async function setMetadata(ctx: Context, image: ImageRef, key: string, value: string): Promise<void> {
-  checkName('metadata key', key);
-  checkConfigMetadata(key, value);
+  checkNoNul('metadata key', key);
+  checkConfigMetadata('image', key, value);
   await transact(ctx.store, async (tx) => {
     if (!await tx.get<ImageRecord>(keys.image(image))) throw new ServiceError('ENOENT', `there is no image with id ${image.id}`);
     tx.put(keys.metadata(image, key), value);

@@ -1,13 +1,17 @@
 // Namespaces of a pool. Behind: rbd_namespace_create/remove/exists/list.
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
-import { checkName } from './pools.js';
+import { checkName } from './names.js';
 import { keys, type At } from './records.js';
 import { readRecord, transact, type Tx } from './transact.js';
 
-/** EEXIST; EINVAL for an empty name. */
+/** The most bytes of a namespace's name in Ceph (osd_max_object_namespace_len). */
+const maxNameBytes = 256;
+
+/** EEXIST; EINVAL for an empty name, ENAMETOOLONG. */
 export async function createNamespace(ctx: Context, at: At): Promise<void> {
   checkName('namespace', at.namespace);
+  if (Buffer.byteLength(at.namespace) > maxNameBytes) throw new ServiceError('ENAMETOOLONG', `a namespace name of more than ${maxNameBytes} bytes`);
   await transact(ctx.store, async (tx) => {
     if (await tx.get(keys.namespace(at))) throw new ServiceError('EEXIST', `namespace ${at.namespace} exists`);
     tx.put(keys.namespace(at), { name: at.namespace });
@@ -26,8 +30,10 @@ export async function removeNamespace(ctx: Context, at: At): Promise<void> {
   });
 }
 
+/** EINVAL for an empty name. */
 export async function namespaceExists(ctx: Context, at: At): Promise<boolean> {
-  return at.namespace === '' || (await readRecord(ctx.store, keys.namespace(at))) !== undefined;
+  checkName('namespace', at.namespace);
+  return (await readRecord(ctx.store, keys.namespace(at))) !== undefined;
 }
 
 export async function listNamespaces(ctx: Context, pool: number): Promise<string[]> {

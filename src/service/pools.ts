@@ -5,7 +5,8 @@ import { changed } from './changes.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { checkConfigMetadata } from './metadata.js';
-import { keys, type ImageRecord, type PoolRecord } from './records.js';
+import { checkName, checkNoNul } from './names.js';
+import { keys, type At, type ImageRecord, type PoolRecord } from './records.js';
 import { readRecord, transact } from './transact.js';
 
 export interface NewPool {
@@ -88,6 +89,35 @@ export async function poolUsage(ctx: Context, pool: PoolRecord): Promise<{ bytes
   return { bytes: usage.allocated, images: images.length, objects: Math.ceil(usage.allocated / 4194304) };
 }
 
+export interface ImageTotals {
+  readonly images: number;
+  readonly provisionedBytes: number;
+  readonly maxProvisionedBytes: number;
+  readonly snapshots: number;
+  readonly trashImages: number;
+  readonly trashProvisionedBytes: number;
+  readonly trashMaxProvisionedBytes: number;
+  readonly trashSnapshots: number;
+}
+
+/** What rbd_pool_stats_get counts: `max` sizes count an image's largest snapshot where that is larger than the image. */
+export async function imageTotals(ctx: Context, at: At): Promise<ImageTotals> {
+  const inTrash = new Set((await ctx.store.list({ prefix: keys.trashOf(at) })).map(({ key }) => key.slice(keys.trashOf(at).length)));
+  const sum = { images: 0, provisioned: 0, max: 0, snapshots: 0 };
+  const trash = { ...sum };
+  for (const { value } of await ctx.store.list({ prefix: keys.images(at) })) {
+    const { id, size } = JSON.parse(value) as ImageRecord;
+    const into = inTrash.has(id) ? trash : sum;
+    into.images += 1;
+    into.provisioned += size;
+    into.max += size;
+  }
+  return {
+    images: sum.images, provisionedBytes: sum.provisioned, maxProvisionedBytes: sum.max, snapshots: sum.snapshots,
+    trashImages: trash.images, trashProvisionedBytes: trash.provisioned, trashMaxProvisionedBytes: trash.max, trashSnapshots: trash.snapshots,
+  };
+}
+
 /** EINVAL where the configuration no longer has the pool's backend. */
 export function backendOf(ctx: Context, pool: PoolRecord): Backend {
   const backend = ctx.backends.get(pool.backend);
@@ -129,8 +159,8 @@ export async function changeApplicationMetadata(ctx: Context, id: number, app: s
 
 /** Sets a pool's metadata. EINVAL for a conf_ key that is no option, or whose value does not fit it. */
 export async function setPoolMetadata(ctx: Context, pool: number, key: string, value: string): Promise<void> {
-  checkName('metadata key', key);
-  checkConfigMetadata(key, value);
+  checkNoNul('metadata key', key);
+  checkConfigMetadata('pool', key, value);
   await transact(ctx.store, (tx) => { tx.put(keys.poolMetadata(pool, key), value); });
   await tellPool(ctx, pool, key);
 }
@@ -170,10 +200,4 @@ async function changePool(ctx: Context, id: number, change: (pool: PoolRecord) =
     if (!pool) throw new ServiceError('ENOENT', `there is no pool with id ${id}`);
     tx.put(keys.pool(id), change(pool));
   });
-}
-
-/** EINVAL for what cannot be a name of anything: empty text, or NUL bytes. */
-export function checkName(what: string, name: string): void {
-  if (name === '') throw new ServiceError('EINVAL', `the ${what} name is empty`);
-  if (name.includes('\0')) throw new ServiceError('EINVAL', `the ${what} name ${JSON.stringify(name)} holds a NUL byte`);
 }

@@ -2,10 +2,10 @@
 import { changed } from './changes.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
-import { imageById } from './images.js';
-import { checkName } from './pools.js';
+import { checkName } from './names.js';
+import { backendOf, getPool } from './pools.js';
 import { keys, type At, type ImageRecord, type ImageRef, type Time, type TrashRecord } from './records.js';
-import { removeImageRecords, requireUnused } from './remove.js';
+import { removeImageRecords } from './remove.js';
 import { readRecord, transact } from './transact.js';
 
 /** Moves an image to the trash, where it may not be removed for `delay` seconds. ENOENT. An open image may be moved, as in 16.2.15. */
@@ -68,26 +68,32 @@ export async function trashEntry(ctx: Context, image: ImageRef): Promise<TrashRe
 }
 
 /**
- * Removes every image whose time was up at `expireTs` (seconds since the epoch; now where it is 0), leaving out those that cannot go.
- * EINVAL for a threshold (purge until the pool is emptier than that) outside 0..1; -1 means none.
+ * Removes every image whose time was up at `expireTs` (seconds since the epoch; now where it is 0), the first due first, leaving out those
+ * that cannot go. With a threshold (-1: none) it stops as soon as less than that part of the backend is in use. EINVAL outside 0..1.
  */
 export async function purgeTrash(ctx: Context, request: { at: At; expireTs: number; threshold: number }): Promise<void> {
-  if (request.threshold !== -1) {
-    if (!(request.threshold >= 0 && request.threshold <= 1)) throw new ServiceError('EINVAL', `threshold ${request.threshold} is outside 0..1`);
-    throw new ServiceError('EOPNOTSUPP', 'purging the trash by a threshold is not supported');
-  }
+  const { at, threshold } = request;
+  if (threshold !== -1 && !(threshold >= 0 && threshold <= 1)) throw new ServiceError('EINVAL', `threshold ${threshold} is outside 0..1`);
   const until: Time = request.expireTs > 0 ? { sec: request.expireTs, nsec: 0 } : ctx.now();
-  for (const entry of await listTrash(ctx, request.at)) {
-    if (isBefore(until, entry.deferUntil)) continue;
-    const image = { ...request.at, id: entry.id };
-    const record = await imageById(ctx, image);
-    try {
-      requireUnused(ctx, record);
-      await removeImageRecords(ctx, image);
-    } catch (error) {
-      if (!(error instanceof ServiceError) || (error.errno !== 'EBUSY' && error.errno !== 'ENOTEMPTY')) throw error;
-    }
+  const due = (await listTrash(ctx, at)).filter((entry) => !isBefore(until, entry.deferUntil));
+  due.sort((a, b) => (isBefore(a.deferUntil, b.deferUntil) ? -1 : 1));
+  for (const entry of due) {
+    if (threshold !== -1 && await usedPart(ctx, at) < threshold) return;
+    await removeIfUnused(ctx, { ...at, id: entry.id });
   }
+}
+
+async function removeIfUnused(ctx: Context, image: ImageRef): Promise<void> {
+  try {
+    await removeImageRecords(ctx, image);
+  } catch (error) {
+    if (!(error instanceof ServiceError) || !['EBUSY', 'ENOTEMPTY', 'ENOENT'].includes(error.errno)) throw error;
+  }
+}
+
+async function usedPart(ctx: Context, at: At): Promise<number> {
+  const { usedBytes, totalBytes } = await backendOf(ctx, await getPool(ctx, at.pool)).capacity();
+  return totalBytes === 0 ? 0 : usedBytes / totalBytes;
 }
 
 function isBefore(a: Time, b: Time): boolean {

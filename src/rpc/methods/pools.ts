@@ -3,12 +3,12 @@ import { createNamespace, listNamespaces, namespaceExists, removeNamespace } fro
 import { configOptions } from '../../service/image-options.js';
 import { ServiceError } from '../../service/errors.js';
 import {
-  applicationMetadata, changeApplicationMetadata, createPool, deletePool, enableApplication, findPool, getPool, listPoolMetadata, listPools,
+  applicationMetadata, changeApplicationMetadata, createPool, deletePool, enableApplication, findPool, getPool, imageTotals, listPoolMetadata, listPools,
   poolUsage, removePoolMetadata, setPoolMetadata,
 } from '../../service/pools.js';
 import { clusterUsage } from '../../service/cluster.js';
 import type { PoolRecord } from '../../service/records.js';
-import { done, poolFor, type Call, type Methods } from '../method.js';
+import { done, placeFor, poolFor, type Call, type Methods } from '../method.js';
 
 export const poolMethods: Methods = {
   'cluster.stat': async ({ ctx }) => ({ result: await clusterUsage(ctx) }),
@@ -30,6 +30,8 @@ export const poolMethods: Methods = {
     return { result: { id: pool.id } };
   },
   'pool.stat': async (call) => ({ result: await poolUsage(call.ctx, await getPool(call.ctx, call.params.number('pool'))) }),
+
+  'pool.images': async (call) => ({ result: { ...await imageTotals(call.ctx, await placeFor(call, 'rx')) } }),
 
   'pool.app.enable': async ({ ctx, identity, params }) => {
     identity.requireMon('rw', 'osd pool application enable');
