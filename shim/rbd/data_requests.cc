@@ -6,6 +6,8 @@
 #include <climits>
 #include <cstring>
 
+#include "rbd/data_copy.h"
+
 namespace cbd::rbd {
 
 namespace {
@@ -68,10 +70,6 @@ Verdict begin_write(Image& image, uint64_t offset, uint64_t& length) {
   if (length == 0) return Verdict::done(0);
   image.note_write();
   return Verdict::ready();
-}
-
-bool is_all_zero(const char* data, size_t length) {
-  return length == 0 || (data[0] == 0 && memcmp(data, data + 1, length - 1) == 0);
 }
 
 // A vector over `length` bytes of the pattern, which starts at its beginning.
@@ -182,7 +180,7 @@ Verdict prepare_writesame(Image& image, Transfer& transfer, uint64_t offset, uin
   if (!verdict.is_ready) return verdict;
   if (data == nullptr) return Verdict::done(-EINVAL);
   transfer.result = static_cast<ssize_t>(length);
-  if (is_all_zero(data, data_length)) {
+  if (is_zero(data, data_length)) {
     set_range(transfer, Op::zero, offset, length);
     return Verdict::ready();
   }

@@ -53,6 +53,9 @@ class ImageIo : public block::Device {
   // Carries a request out and waits. Returns 0 or -errno.
   int run(IoRequest& request) { return ring_->run(*this, request); }
 
+  // The same for whoever has closed the gate.
+  int run_behind_gate(IoRequest& request) { return ring_->run(*throttle_, request); }
+
   void submit(block::Request& request) override;
   uint64_t size() const override { return size_.load(std::memory_order_acquire); }
   uint32_t block_size() const override { return 1; }
