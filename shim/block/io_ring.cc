@@ -6,11 +6,14 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <mutex>
 #include <new>
@@ -25,6 +28,16 @@ namespace {
 
 // Clients' callbacks run on it (Python's among them); only what is touched is ever backed by memory.
 constexpr size_t reaper_stack = 1024 * 1024;
+
+constexpr auto spin_time = std::chrono::microseconds(20);
+
+void pause_processor() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
 
 void futex_wait(std::atomic<uint32_t>& word, uint32_t while_it_is) {
   syscall(SYS_futex, reinterpret_cast<uint32_t*>(&word), FUTEX_WAIT_PRIVATE, while_it_is, nullptr, nullptr,
@@ -73,6 +86,7 @@ class IoRing::Core : public std::enable_shared_from_this<IoRing::Core> {
   void hand_over();
   // Until there is something in the inbox, something finished, or `unless` is set (and wake() was called).
   void sleep(const std::atomic<uint32_t>& unless);
+  bool spin(const std::atomic<uint32_t>& unless);
   bool is_current_process() const { return generation_ == fork_generation(); }
 
   static thread_local Core* running_here;
@@ -108,6 +122,9 @@ class IoRing::Core : public std::enable_shared_from_this<IoRing::Core> {
   List waiting_;      // for room in the kernel's ring
   List ready_;        // done, to be finished
   List completions_;  // clients' callbacks
+  bool may_spin_ = false;
+  unsigned fruitless_spins_ = 0;
+  unsigned spins_to_skip_ = 0;
 };
 
 thread_local IoRing::Core* IoRing::Core::running_here = nullptr;
@@ -173,7 +190,11 @@ void IoRing::Core::take_inbox() {
 void IoRing::Core::hand_over() {
   while (waiting_.head) {
     Task& task = *waiting_.head;
-    if (kernel_.is_open()) {
+    if (task.is_quick) {
+      waiting_.pop();
+      task.result = perform(task);
+      ready_.append(task);
+    } else if (kernel_.is_open()) {
       if (!kernel_.add(task)) return;
       waiting_.pop();
     } else {
@@ -213,7 +234,32 @@ bool IoRing::Core::step(bool nested) {
   return did;
 }
 
+// Whether it is worth to look for work a little longer before sleeping: waking a thread costs its waker more
+// than a request out of the page cache takes. Where the last looks found nothing it is tried ever more
+// rarely.
+bool IoRing::Core::spin(const std::atomic<uint32_t>& unless) {
+  if (!may_spin_) return false;
+  if (spins_to_skip_ > 0) {
+    --spins_to_skip_;
+    return false;
+  }
+  const auto until = std::chrono::steady_clock::now() + spin_time;
+  do {
+    for (int i = 0; i < 32; ++i) {
+      if (inbox_.load(std::memory_order_relaxed) || unless.load(std::memory_order_relaxed)) {
+        fruitless_spins_ = 0;
+        return true;
+      }
+      pause_processor();
+    }
+  } while (std::chrono::steady_clock::now() < until);
+  fruitless_spins_ = std::min(fruitless_spins_ + 1, 8u);
+  spins_to_skip_ = 1u << fruitless_spins_;
+  return false;
+}
+
 void IoRing::Core::sleep(const std::atomic<uint32_t>& unless) {
+  if (!(kernel_.is_open() && kernel_.in_flight()) && spin(unless)) return;
   const bool kernel_works = kernel_.is_open() && kernel_.in_flight();
   sleep_.store(kernel_works ? in_kernel : in_futex, std::memory_order_seq_cst);
   if (inbox_.load(std::memory_order_seq_cst) || unless.load(std::memory_order_seq_cst)) {
@@ -228,6 +274,8 @@ void IoRing::Core::sleep(const std::atomic<uint32_t>& unless) {
 
 void IoRing::Core::loop() {
   running_here = this;
+  cpu_set_t processors;
+  may_spin_ = sched_getaffinity(0, sizeof processors, &processors) == 0 && CPU_COUNT(&processors) > 1;
   if (options_.force_threads || kernel_.open(wake_fd_.get()) != 0) {
     workers_ = std::make_unique<Workers>(options_.max_threads, [this](Task& task) {
       task.is_done = true;

@@ -28,6 +28,9 @@ class IoRing {
     enum class Kind : uint8_t { read, write, sync, allocate, call };
     Kind kind =
         Kind::call;  // sync: fdatasync; allocate: fallocate(mode); call: nothing, just `finish` with `result`
+    // The kernel is expected to do it at once (a write into the page cache): the ring's thread does it
+    // itself, which costs a fraction of what io_uring takes to hand it to a thread of its own.
+    bool is_quick = false;
     bool is_completion = false;  // a client's callback may run in `finish` (IoRing's own use)
     bool is_done = false;        // `result` holds the end (IoRing's own use)
     int fd = -1;

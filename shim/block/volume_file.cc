@@ -19,6 +19,9 @@ namespace {
 
 constexpr int max_iov = 1024;                   // IOV_MAX
 constexpr uint64_t bounce_bytes = 1024 * 1024;  // at a time
+// Up to here a write into the page cache is done by the ring's thread itself. One that has to wait (too many
+// dirty pages) then holds up what comes behind it, which waits for the same disk.
+constexpr uint64_t quick_write = 128 * 1024;
 constexpr size_t zeroes_bytes = 64 * 1024;
 constexpr int zeroes_repeat = 16;
 
@@ -114,6 +117,17 @@ void FileVolume::begin(Request& request) {
     }
     return transfer->end(result);
   }
+  if (transfer->kind == IoRing::Task::Kind::read && block_ == 1 &&
+      tries_cache_.load(std::memory_order_relaxed)) {
+    // What is in the page cache is there without waiting and without another thread.
+    const ssize_t n = preadv2(transfer->fd, transfer->iov, transfer->iovcnt,
+                              static_cast<off_t>(transfer->offset), RWF_NOWAIT);
+    int result;
+    if (n >= 0 && transfer->advance(n, result)) return transfer->end(result);
+    if (n < 0 && errno != EAGAIN) tries_cache_.store(false, std::memory_order_relaxed);
+  }
+  transfer->is_quick =
+      transfer->kind == IoRing::Task::Kind::write && block_ == 1 && request.length <= quick_write;
   transfer->finish = [](IoRing::Task& self) {
     auto& t = static_cast<Transfer&>(self);
     int result;

@@ -44,8 +44,9 @@ class FileVolume : public Device {
   UniqueFd fd_;
   std::atomic<uint64_t> size_;
   std::shared_ptr<IoRing> ring_;
-  uint32_t block_ = 1;         // of offsets and lengths
-  uint32_t memory_align_ = 1;  // of client memory
+  std::atomic<bool> tries_cache_{true};  // for reads, on the submitting thread
+  uint32_t block_ = 1;                   // of offsets and lengths
+  uint32_t memory_align_ = 1;            // of client memory
 };
 
 }  // namespace cbd::block
