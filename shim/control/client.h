@@ -50,7 +50,7 @@ class Client {
   // The same without waiting; `then` runs once, on the session's thread for callbacks or on the caller's.
   virtual void call_async(const char* method, Json params, std::function<void(Reply)> then) = 0;
 
-  // Nothing comes back and nothing is retried.
+  // Nothing comes back and nothing is retried; never blocks: where the socket is full it is dropped.
   virtual void notify(const char* method, Json params) = 0;
 
   // A handle number that this session has not used before, with its listener (not owned; outlives remove_listener(),

@@ -148,7 +148,7 @@ void SessionCore::notify(const char* method, Json params) {
     std::lock_guard lock(mutex_);
     if (state_ == State::ready || (state_ == State::attaching && is_attaching(this))) wire = wire_;
   }
-  if (wire && wire->send(line, Deadline::after_ms(send_limit_ms)) != 0) wire->shut();
+  if (wire) wire->try_send(line);
 }
 
 // With the lock held.

@@ -52,7 +52,7 @@ class SessionCore;
 // Whether this thread is taking up again what was open: its calls go out before all others.
 bool is_attaching(const SessionCore* core);
 
-class SessionCore : public ForkAware, public std::enable_shared_from_this<SessionCore> {
+class SessionCore final : public ForkAware, public std::enable_shared_from_this<SessionCore> {
  public:
   SessionCore();
   ~SessionCore();

@@ -58,6 +58,20 @@ int Wire::send(std::string_view line, const Deadline& deadline) {
   } else if (!lock.try_lock_until(deadline.at())) {
     return -ETIMEDOUT;
   }
+  return send_locked(line, deadline);
+}
+
+void Wire::try_send(std::string_view line) {
+  std::unique_lock lock(sending_, std::try_to_lock);
+  if (!lock) return;
+  ssize_t n = ::send(fd_.get(), line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (n <= 0) return;
+  // Begun is begun. (The kernel takes lines of this size whole or not at all.)
+  line.remove_prefix(static_cast<size_t>(n));
+  if (send_locked(line, Deadline::never()) != 0) shut();
+}
+
+int Wire::send_locked(std::string_view line, const Deadline& deadline) {
   while (!line.empty()) {
     ssize_t n = ::send(fd_.get(), line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n >= 0) {

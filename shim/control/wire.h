@@ -22,6 +22,9 @@ class Wire {
   // of the line may be out, and the wire must be given up.
   int send(std::string_view line, const Deadline& deadline);
 
+  // Sends it if that needs no waiting, else not at all.
+  void try_send(std::string_view line);
+
   // The next line without its LF; one thread only. -EPIPE at the end, -ETIMEDOUT, -EINTR after wake(), -EMSGSIZE.
   int receive(std::string& line, const Deadline& deadline);
 
@@ -39,6 +42,7 @@ class Wire {
 
  private:
   Wire(UniqueFd fd, UniqueFd wake) : fd_(std::move(fd)), wake_(std::move(wake)) {}
+  int send_locked(std::string_view line, const Deadline& deadline);
   int fill(const Deadline& deadline);
 
   UniqueFd fd_;

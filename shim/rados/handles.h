@@ -28,6 +28,9 @@ struct IoCtx {
   std::string pool_name;
   std::string name_space;  // "" is the default one
   Cluster* cluster = nullptr;
+  // What object calls refuse to do, and say so: another place for objects, and reading as of a snapshot (-2: the head).
+  std::string locator_key;
+  uint64_t read_snap = static_cast<uint64_t>(-2);
   // rados_ioctx_create sets it where the backend is `ceph`; shim/ceph then makes `ceph` from it, the real rados_ioctx_t, which
   // keeps its cluster's connection. Calls on such an IoCtx are the real library's, but for those that ask for names and ids.
   std::shared_ptr<const CephPool> ceph_pool;
