@@ -3,7 +3,7 @@
 import { faultPoint } from '../fault.js';
 import { Database, type Statement } from './sqlite-library.js';
 import {
-  endOfPrefix, StoreError, type Change, type CommitResult, type Condition, type Entry, type ListOptions, type Store, type Transaction,
+  checkChanges, endOfPrefix, StoreError, type Change, type CommitResult, type Condition, type Entry, type ListOptions, type Store, type Transaction,
   type Watch, type WatchEvent,
 } from './store.js';
 
@@ -99,7 +99,7 @@ class SqliteStore implements Store {
 
   async commit(transaction: Transaction): Promise<CommitResult> {
     this.assertOpen();
-    checkKeys(transaction);
+    checkChanges(transaction.changes);
     faultPoint('store');
     this.useFullSync(transaction.survives !== 'process-death');
     const result = this.inTransaction(() => {
@@ -236,7 +236,6 @@ class SqliteStore implements Store {
   private startLeaseTimer(): void {
     if (this.leaseTimer || this.statements.leases.all(() => 0).length === 0) return;
     this.leaseTimer = setInterval(() => { void this.expireLeases(); }, leaseCheckMs);
-    this.leaseTimer.unref();
   }
 
   private async expireLeases(): Promise<void> {
@@ -245,12 +244,5 @@ class SqliteStore implements Store {
 
   private assertOpen(): void {
     if (this.closed) throw new StoreError(`${this.db.path}: the store is closed`);
-  }
-}
-
-function checkKeys({ changes }: Transaction): void {
-  for (const change of changes) {
-    const key = 'put' in change ? change.put : 'remove' in change ? change.remove : change.removePrefix;
-    if (key === '' || key.includes('\0')) throw new RangeError(`not a key: ${JSON.stringify(key)}`);
   }
 }
