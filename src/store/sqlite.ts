@@ -21,8 +21,10 @@ const schema = `
 const statementTexts = {
   get: 'SELECT value, revision FROM entries WHERE key = ?1',
   // One row with everything as JSON: a call into sqlite for each column of 10,000 rows would take longer than the query.
-  list: `SELECT json_group_array(json_array(key, value, revision)) FROM
-    (SELECT key, value, revision FROM entries WHERE key > ?1 AND key >= ?2 AND key < ?3 ORDER BY key LIMIT ?4)`,
+  listFrom: `SELECT json_group_array(json_array(key, value, revision)) FROM
+    (SELECT key, value, revision FROM entries WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3)`,
+  listAfter: `SELECT json_group_array(json_array(key, value, revision)) FROM
+    (SELECT key, value, revision FROM entries WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT ?3)`,
   revisionOf: 'SELECT revision FROM entries WHERE key = ?1',
   anyIn: 'SELECT 1 FROM entries WHERE key >= ?1 AND key < ?2 LIMIT 1',
   keysIn: 'SELECT key FROM entries WHERE key >= ?1 AND key < ?2 ORDER BY key',
@@ -92,7 +94,9 @@ class SqliteStore implements Store {
 
   async list({ prefix, after, limit }: ListOptions): Promise<Entry[]> {
     this.assertOpen();
-    const [text] = this.statements.list.all((row) => row.text(0), after ?? '', prefix, endOfPrefix(prefix), limit ?? -1);
+    const isBehind = after !== undefined && Buffer.compare(Buffer.from(after), Buffer.from(prefix)) >= 0;
+    const statement = isBehind ? this.statements.listAfter : this.statements.listFrom;
+    const [text] = statement.all((row) => row.text(0), isBehind ? after : prefix, endOfPrefix(prefix), limit ?? -1);
     const rows = JSON.parse(text ?? '[]') as [string, string, number][];
     return rows.map(([key, value, revision]) => ({ key, value, revision }));
   }
