@@ -10,6 +10,7 @@ import { centralOptions, type Config } from './config/config.js';
 import { adminMethods } from './rpc/admin.js';
 import type { Methods } from './rpc/method.js';
 import { imageMethods } from './rpc/methods/images.js';
+import { monMethods } from './rpc/methods/mon.js';
 import { poolMethods } from './rpc/methods/pools.js';
 import { trashMethods } from './rpc/methods/trash.js';
 import { RpcServer } from './rpc/server.js';
@@ -103,7 +104,8 @@ function allMethods(ctx: Context, users: UserRecords, about: { fsid: string; con
   const adminRpc: Methods = Object.fromEntries([...admin].map(([name, method]) => [
     name, async ({ identity, params }) => ({ result: (await method(identity, params.fields)) as object }),
   ]));
-  return { ...imageMethods, ...poolMethods, ...trashMethods, ...adminRpc };
+  const mon = monMethods({ ctx, users, fsid: about.fsid, since: ctx.now() });
+  return { ...imageMethods, ...poolMethods, ...trashMethods, ...mon, ...adminRpc };
 }
 
 async function openStore({ store }: Config): Promise<Store> {
