@@ -34,8 +34,10 @@ export interface Reply {
   readonly doc?: Doc;
   /** The outermost element's name in XML. */
   readonly root?: string;
-  /** Stands behind the formatted text ("\n" with some commands, as measured). */
+  /** Stands behind compact JSON and XML ("\n" with some commands, as measured); pretty forms end in a newline anyway. */
   readonly end?: string;
+  /** Stands behind the pretty forms. */
+  readonly prettyEnd?: string;
   readonly plain?: string;
 }
 

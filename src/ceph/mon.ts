@@ -2,7 +2,7 @@
 import type {Identity} from '../access/identity.js';
 import {Errno, ServiceError, type ErrnoName} from '../service/errors.js';
 import {MonRefusal, type Cluster, type MonCommand, type Reply} from './command.js';
-import {isFormat, render} from './document.js';
+import {isFormat, render, type Format} from './document.js';
 import {gatherFacts, type Facts} from './facts.js';
 import {BadField, Values} from './signature.js';
 import {monCommands} from './commands.js';
@@ -64,7 +64,7 @@ function finish(reply: Reply, format: unknown): MonAnswer {
 // An unknown format is plain, as the real monitor has it; what has no plain form is shown as pretty JSON.
 function body(reply: Reply, format: unknown): string {
   if (reply.doc === undefined) return reply.plain ?? '';
-  const end = reply.end ?? '';
-  if (isFormat(format)) return render(reply.root ?? 'result', reply.doc, format) + end;
-  return reply.plain ?? render(reply.root ?? 'result', reply.doc, 'json-pretty') + end;
+  const written = (format: Format): string =>
+      render(reply.root ?? 'result', reply.doc ?? '', format) + ((format === 'json' || format === 'xml' ? reply.end : reply.prettyEnd) ?? '');
+  return isFormat(format) ? written(format) : reply.plain ?? written('json-pretty');
 }

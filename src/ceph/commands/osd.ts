@@ -206,7 +206,7 @@ export const osdCommands: readonly MonCommand[] = [
   },
   {
     name: 'osd crush rule dump', args: [optional(text('name'))], ...look, help: 'show crush rules', 
-    run: ({values}) => values.has('name') ? {root: 'rule', doc: rule, end: '\n'} : {root: 'rules', doc: new List('rule', [rule]), end: '\n'},
+    run: ({values}) => values.has('name') ? {root: 'rule', doc: rule, end: '\n', prettyEnd: '\n'} : {root: 'rules', doc: new List('rule', [rule]), end: '\n', prettyEnd: '\n'},
   },
   {
     name: 'osd erasure-code-profile ls', args: [], ...look, help: 'list erasure code profiles',

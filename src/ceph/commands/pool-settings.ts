@@ -124,15 +124,21 @@ function flagsOf(record: PoolRecord): {names: string, bits: number} {
   return {names: names.join(','), bits: 1 + (nodelete ? 16 : 0) + (isRbd ? 8192 : 0)};
 }
 
+// Those that are shown only where they are set.
+function extraSettings(record: PoolRecord): [string, string][] {
+  return Object.entries(record.settings ?? {}).filter(([name]) => optionals.has(name)).sort(([a], [b]) => a < b ? -1 : 1);
+}
+
 /** One line for `osd dump` and `osd pool ls detail`. */
 export function poolLine(record: PoolRecord, revision: number): string {
   const {value: pgp} = shown.find((setting) => setting.name === 'pgp_num') ?? {value: () => ''};
   const quota = record.quota ?? {maxBytes: 0, maxObjects: 0};
   const limits = (quota.maxBytes ? ` max_bytes ${quota.maxBytes}` : '') + (quota.maxObjects ? ` max_objects ${quota.maxObjects}` : '');
   const apps = Object.keys(record.apps).sort().join(',');
+  const extra = extraSettings(record).map(([name, value]) => ` ${name} ${value}`).join('');
   return `pool ${record.id} '${record.name}' replicated size ${settingOf(record, 'size', '1')} min_size ${settingOf(record, 'min_size', '1')} crush_rule 0` +
       ` object_hash rjenkins pg_num ${pgsOf(record)} pgp_num ${pgp(record)} autoscale_mode ${settingOf(record, 'pg_autoscale_mode', 'off')}` +
-      ` last_change ${revision} flags ${flagsOf(record).names}${limits} stripe_width 0${apps ? ` application ${apps}` : ''}\n`;
+      ` last_change ${revision} flags ${flagsOf(record).names}${limits} stripe_width 0${extra}${apps ? ` application ${apps}` : ''}\n`;
 }
 
 /** One entry of `osd dump`'s and `osd pool ls detail`'s JSON; they name the id differently. */
@@ -142,7 +148,7 @@ export function poolDocument(record: PoolRecord, revision: number, idName: 'pool
   const quota = record.quota ?? {maxBytes: 0, maxObjects: 0};
   const flags = flagsOf(record);
   const hasSnaps = flags.names.includes('selfmanaged_snaps');
-  const extra = Object.entries(record.settings ?? {}).filter(([name]) => optionals.has(name));
+  const extra = extraSettings(record);
   const apps = Object.entries(record.apps).map(([app, metadata]) => [app, new Fields(Object.entries(metadata))] as const);
   return {
     [idName]: record.id, pool_name: record.name, create_time: timestamp(record.createTime), flags: flags.bits, flags_names: flags.names,
@@ -177,9 +183,31 @@ async function list({cluster, values}: Request): Promise<Reply> {
   };
 }
 
-const names = shown.map((setting) => setting.name);
-const getNames = [...names, ...tiering, 'erasure_code_profile', ...optionals, 'all'];
-const setNames = [...names, ...tiering, ...optionals];
+// In the order in which the real command names them.
+const getNames = [
+  'size', 'min_size', 'pg_num', 'pgp_num', 'crush_rule', 'hashpspool', 'nodelete', 'nopgchange', 'nosizechange',
+  'write_fadvise_dontneed', 'noscrub', 'nodeep-scrub', 'hit_set_type', 'hit_set_period', 'hit_set_count', 'hit_set_fpp',
+  'use_gmt_hitset', 'target_max_objects', 'target_max_bytes', 'cache_target_dirty_ratio', 'cache_target_dirty_high_ratio',
+  'cache_target_full_ratio', 'cache_min_flush_age', 'cache_min_evict_age', 'erasure_code_profile',
+  'min_read_recency_for_promote', 'all', 'min_write_recency_for_promote', 'fast_read', 'hit_set_grade_decay_rate',
+  'hit_set_search_last_n', 'scrub_min_interval', 'scrub_max_interval', 'deep_scrub_interval', 'recovery_priority',
+  'recovery_op_priority', 'scrub_priority', 'compression_mode', 'compression_algorithm', 'compression_required_ratio',
+  'compression_max_blob_size', 'compression_min_blob_size', 'csum_type', 'csum_min_block', 'csum_max_block',
+  'allow_ec_overwrites', 'fingerprint_algorithm', 'pg_autoscale_mode', 'pg_autoscale_bias', 'pg_num_min', 'pg_num_max',
+  'target_size_bytes', 'target_size_ratio', 'dedup_tier', 'dedup_chunk_algorithm', 'dedup_cdc_chunk_size', 'bulk',
+];
+const setNames = [
+  'size', 'min_size', 'pg_num', 'pgp_num', 'pgp_num_actual', 'crush_rule', 'hashpspool', 'nodelete', 'nopgchange',
+  'nosizechange', 'write_fadvise_dontneed', 'noscrub', 'nodeep-scrub', 'hit_set_type', 'hit_set_period', 'hit_set_count',
+  'hit_set_fpp', 'use_gmt_hitset', 'target_max_bytes', 'target_max_objects', 'cache_target_dirty_ratio',
+  'cache_target_dirty_high_ratio', 'cache_target_full_ratio', 'cache_min_flush_age', 'cache_min_evict_age',
+  'min_read_recency_for_promote', 'min_write_recency_for_promote', 'fast_read', 'hit_set_grade_decay_rate',
+  'hit_set_search_last_n', 'scrub_min_interval', 'scrub_max_interval', 'deep_scrub_interval', 'recovery_priority',
+  'recovery_op_priority', 'scrub_priority', 'compression_mode', 'compression_algorithm', 'compression_required_ratio',
+  'compression_max_blob_size', 'compression_min_blob_size', 'csum_type', 'csum_min_block', 'csum_max_block',
+  'allow_ec_overwrites', 'fingerprint_algorithm', 'pg_autoscale_mode', 'pg_autoscale_bias', 'pg_num_min', 'pg_num_max',
+  'target_size_bytes', 'target_size_ratio', 'dedup_tier', 'dedup_chunk_algorithm', 'dedup_cdc_chunk_size', 'bulk',
+];
 
 export const poolSettingCommands: readonly MonCommand[] = [
   {name: 'osd pool ls', args: [optional(choice('detail', ['detail']))], module: 'osd', rights: 'r', help: 'list pools', run: list},

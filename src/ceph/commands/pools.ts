@@ -57,7 +57,7 @@ async function getQuota(request: Request): Promise<Reply> {
   const maxObjects = quota.maxObjects === 0 ? 'N/A' : `${counts(quota.maxObjects)} objects  (current num objects: ${objects} objects)`;
   const maxBytes = quota.maxBytes === 0 ? 'N/A' : `${bytes(quota.maxBytes)}  (current num bytes: ${stored} bytes)`;
   return {
-    root: 'pool_quotas', end: '\n',
+    root: 'pool_quotas', end: '\n', prettyEnd: '\n',
     doc: {
       pool_name: record.name, pool_id: record.id, quota_max_objects: quota.maxObjects, current_num_objects: objects,
       quota_max_bytes: quota.maxBytes, current_num_bytes: stored,

@@ -2,7 +2,7 @@
 // cluster would show it (docs/ceph-commands.md lists those fields).
 import {hostname} from 'node:os';
 import type {Cluster, MonCommand, Reply, Request} from '../command.js';
-import {Fields, List, type Doc} from '../document.js';
+import {Fields, List, render, type Doc} from '../document.js';
 import {pgsOf, type Facts} from '../facts.js';
 import {choice, int, optional} from '../signature.js';
 import {ago, bytes, counts, timestamp} from '../units.js';
@@ -116,7 +116,8 @@ function quorumStatus({cluster}: Request): Reply {
     features: {quorum_con: '4540138314316775423', quorum_mon: new List('bit_flag', monFeatures)},
     monmap: monmap(cluster),
   };
-  return {root: 'quorum_status', doc, end: '\n'};
+  // Plain is compact JSON here, as the real monitor has it.
+  return {root: 'quorum_status', doc, end: '\n', plain: `${render('', doc, 'json')}\n`};
 }
 
 const counted = (count: number): Doc => new Fields([[versionText, count]]);
@@ -153,8 +154,8 @@ export const statusCommands: readonly MonCommand[] = [
     name: 'features', ...noArgs, help: 'show which features daemons and clients have',
     run: ({cluster}) => {
       const group = (num: number): Doc => new List('group', [{features: '0x3f01cfbdfffdffff', release: 'luminous', num}]);
-      const clients = cluster.ctx.sessions.list().length;
-      return {root: 'features', doc: {mon: group(1), osd: group(1), ...(clients > 0 ? {client: group(clients)} : {}), mgr: group(1)}};
+      const clients = Math.max(1, cluster.ctx.sessions.list().length);
+      return {root: 'features', doc: {mon: group(1), osd: group(1), client: group(clients), mgr: group(1)}};
     },
   },
   {
