@@ -5,12 +5,14 @@ import type {Context} from '../service/context.js';
 import type {ErrnoName} from '../service/errors.js';
 import type {Doc} from './document.js';
 import type {Facts} from './facts.js';
+import type {StoredOptions} from './stored-options.js';
 import type {Argument, Values} from './signature.js';
 
 /** What handlers work with. */
 export interface Cluster {
   readonly ctx: Context;
   readonly users: UserRecords;
+  readonly options: StoredOptions;
   readonly fsid: string;
   /** When the daemon started. */
   readonly since: {readonly sec: number, readonly nsec: number};

@@ -4,7 +4,6 @@ import t from 'tap';
 import {runMonCommand} from '../../src/ceph/mon.js';
 import {runCeph} from '../../src/ceph/shell/ceph.js';
 import {Identity} from '../../src/access/identity.js';
-import type {Cluster} from '../../src/ceph/command.js';
 import {startTestDaemon} from '../lib/daemon.js';
 import {goldenRuns, maskTable, type GoldenRun} from '../lib/golden.js';
 import {cephDifferences} from './ceph-differences.js';
@@ -15,7 +14,7 @@ const admin = new Identity({entity: 'client.admin', key: '', owner: '', caps: {m
 
 async function prepared() {
   const daemon = await startTestDaemon();
-  const cluster: Cluster = {ctx: daemon.daemon.ctx, users: daemon.daemon.users, fsid: daemon.daemon.fsid, since: daemon.daemon.ctx.now()};
+  const {cluster} = daemon.daemon;
   const ask = async (fields: object): Promise<void> => {
     const {rc, outs} = await runMonCommand(cluster, admin, [JSON.stringify(fields)], Buffer.alloc(0));
     if (rc !== 0) throw new Error(`${JSON.stringify(fields)}: ${rc} ${outs}`);

@@ -50,5 +50,5 @@ export function mask(text: string): string {
 
 /** Plain tables whose columns are as wide as machine-dependent figures: blanks count once. */
 export function maskTable(text: string): string {
-  return mask(text).replaceAll(/ +/g, ' ').replaceAll(/ $/gm, '');
+  return mask(text).replaceAll(/ +/g, ' ').replaceAll(/SIZE \d+ SIZE/g, 'SIZE N SIZE').replaceAll(/ $/gm, '');
 }

@@ -210,6 +210,6 @@ export const osdCommands: readonly MonCommand[] = [
   },
   {
     name: 'osd erasure-code-profile ls', args: [], ...look, help: 'list erasure code profiles',
-    run: () => ({root: 'erasure-code-profiles', doc: new List('profile', ['default']), end: '\n', plain: 'default\n'}),
+    run: () => ({root: 'erasure-code-profiles', doc: new List('profile', ['default']), end: '\n', prettyEnd: '\n', plain: 'default\n'}),
   },
 ];

@@ -145,7 +145,7 @@ export const statusCommands: readonly MonCommand[] = [
   },
   ...(['mon', 'osd', 'mgr'] as const).map((kind): MonCommand => ({
     name: `${kind} versions`, args: [], module: kind, rights: 'r', help: `show how many ${kind}s run which version`,
-    run: () => ({root: 'ceph_version', doc: counted(1), end: kind === 'mgr' ? '' : '\n'}),
+    run: () => ({root: 'ceph_version', doc: counted(1), end: kind === 'mon' ? '\n' : ''}),
   })),
   {name: 'mon dump', ...noArgs, args: [optional(int('epoch'))], help: 'show the monitor map', run: monDump},
   {name: 'mon stat', ...noArgs, help: 'show the monitors in short', run: monStat},
