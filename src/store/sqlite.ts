@@ -3,7 +3,7 @@
 import { faultPoint } from '../fault.js';
 import { Database, type Statement } from './sqlite-library.js';
 import {
-  checkChanges, endOfPrefix, StoreError, type Change, type CommitResult, type Condition, type Entry, type ListOptions, type Store, type Transaction,
+  endOfPrefix, StoreError, type Change, type CommitResult, type Condition, type Entry, type ListOptions, type Store, type Transaction,
   type Watch, type WatchEvent,
 } from './store.js';
 
@@ -21,10 +21,8 @@ const schema = `
 const statementTexts = {
   get: 'SELECT value, revision FROM entries WHERE key = ?1',
   // One row with everything as JSON: a call into sqlite for each column of 10,000 rows would take longer than the query.
-  listFrom: `SELECT json_group_array(json_array(key, value, revision)) FROM
-    (SELECT key, value, revision FROM entries WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3)`,
-  listAfter: `SELECT json_group_array(json_array(key, value, revision)) FROM
-    (SELECT key, value, revision FROM entries WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT ?3)`,
+  list: `SELECT json_group_array(json_array(key, value, revision)) FROM
+    (SELECT key, value, revision FROM entries WHERE key > ?1 AND key >= ?2 AND key < ?3 ORDER BY key LIMIT ?4)`,
   revisionOf: 'SELECT revision FROM entries WHERE key = ?1',
   anyIn: 'SELECT 1 FROM entries WHERE key >= ?1 AND key < ?2 LIMIT 1',
   keysIn: 'SELECT key FROM entries WHERE key >= ?1 AND key < ?2 ORDER BY key',
@@ -94,16 +92,14 @@ class SqliteStore implements Store {
 
   async list({ prefix, after, limit }: ListOptions): Promise<Entry[]> {
     this.assertOpen();
-    const isBehind = after !== undefined && Buffer.compare(Buffer.from(after), Buffer.from(prefix)) >= 0;
-    const statement = isBehind ? this.statements.listAfter : this.statements.listFrom;
-    const [text] = statement.all((row) => row.text(0), isBehind ? after : prefix, endOfPrefix(prefix), limit ?? -1);
+    const [text] = this.statements.list.all((row) => row.text(0), after ?? '', prefix, endOfPrefix(prefix), limit ?? -1);
     const rows = JSON.parse(text ?? '[]') as [string, string, number][];
     return rows.map(([key, value, revision]) => ({ key, value, revision }));
   }
 
   async commit(transaction: Transaction): Promise<CommitResult> {
     this.assertOpen();
-    checkChanges(transaction.changes);
+    checkKeys(transaction);
     faultPoint('store');
     this.useFullSync(transaction.survives !== 'process-death');
     const result = this.inTransaction(() => {
@@ -240,6 +236,7 @@ class SqliteStore implements Store {
   private startLeaseTimer(): void {
     if (this.leaseTimer || this.statements.leases.all(() => 0).length === 0) return;
     this.leaseTimer = setInterval(() => { void this.expireLeases(); }, leaseCheckMs);
+    this.leaseTimer.unref();
   }
 
   private async expireLeases(): Promise<void> {
@@ -248,5 +245,12 @@ class SqliteStore implements Store {
 
   private assertOpen(): void {
     if (this.closed) throw new StoreError(`${this.db.path}: the store is closed`);
+  }
+}
+
+function checkKeys({ changes }: Transaction): void {
+  for (const change of changes) {
+    const key = 'put' in change ? change.put : 'remove' in change ? change.remove : change.removePrefix;
+    if (key === '' || key.includes('\0')) throw new RangeError(`not a key: ${JSON.stringify(key)}`);
   }
 }
