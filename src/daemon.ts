@@ -6,10 +6,13 @@ import { newKey } from './access/key.js';
 import type { UserRecords } from './access/user.js';
 import type { Backend } from './backend/backend.js';
 import { openLocalBackend } from './backend/local.js';
+import type { Cluster } from './ceph/command.js';
+import { StoredOptions } from './ceph/stored-options.js';
 import { centralOptions, type Config } from './config/config.js';
 import { adminMethods } from './rpc/admin.js';
 import type { Methods } from './rpc/method.js';
 import { imageMethods } from './rpc/methods/images.js';
+import { monMethods } from './rpc/methods/mon.js';
 import { poolMethods } from './rpc/methods/pools.js';
 import { trashMethods } from './rpc/methods/trash.js';
 import { RpcServer } from './rpc/server.js';
@@ -34,6 +37,8 @@ export interface DaemonHooks {
 export interface Daemon {
   readonly ctx: Context;
   readonly users: UserRecords;
+  /** What monitor commands and the ceph and rbd commands work with. */
+  readonly cluster: Cluster;
   readonly fsid: string;
   /** Ends in order: open images keep working, and their sessions come back to the next daemon. */
   close(): Promise<void>;
@@ -51,8 +56,11 @@ export async function startDaemon(config: Config, hooks: DaemonHooks): Promise<D
     undo.push(() => store.close());
     const backends = await openBackends(config);
     undo.push(() => Promise.all([...backends.values()].map((backend) => backend.close())));
+    const options = new StoredOptions(store);
+    await options.start();
+    undo.push(() => options.stop());
     const ctx = new Context({
-      store, backends, clientConfig: (entity) => centralOptions(config, entity), graceMs: config.graceMs, log,
+      store, backends, clientConfig: (entity) => ({ ...centralOptions(config, entity), ...optionTexts(options, entity) }), graceMs: config.graceMs, log,
     });
     releaseWithSessions(ctx);
     await sweepVolumes(ctx);
@@ -63,11 +71,12 @@ export async function startDaemon(config: Config, hooks: DaemonHooks): Promise<D
     const fsid = await clusterId(ctx, config.fsid);
     await furnish(ctx, users, config);
     const access = new Access({ users, trustOwnUid: config.trustOwnUid, log });
-    const methods = allMethods(ctx, users, { fsid, config, stop: hooks.stop });
+    const cluster: Cluster = { ctx, users, options, fsid, since: ctx.now() };
+    const methods = allMethods(cluster, { config, stop: hooks.stop });
     await mkdir(dirname(config.listen), { recursive: true });
     const server = await RpcServer.listen(config.listen, { ctx, access, methods, fsid, log });
     undo.push(() => server.close());
-    return { ctx, users, fsid, close };
+    return { ctx, users, cluster, fsid, close };
   } catch (error) {
     await close();
     throw error;
@@ -79,6 +88,10 @@ function releaseWithSessions(ctx: Context): void {
   ctx.sessions.onEnd((session) => dropExclusiveLocksOf(ctx, session));
   ctx.sessions.onEnd(async (session, { orderly }) => { if (!orderly) await releaseLocksOf(ctx, session); });
   ctx.sessions.onEnd(async (session) => { for (const backend of ctx.backends.values()) await backend.closeVolumes(session.id); });
+}
+
+function optionTexts(options: StoredOptions, entity: string): Record<string, string> {
+  return Object.fromEntries([...options.for(entity)].map(([name, option]) => [name, option.value]));
 }
 
 function expireOps(ctx: Context): () => void {
@@ -97,13 +110,15 @@ async function furnish(ctx: Context, users: UserRecords, config: Config): Promis
   for (const name of config.defaultPools) await createPool(ctx, { name, apps: ['rbd'] });
 }
 
-function allMethods(ctx: Context, users: UserRecords, about: { fsid: string; config: Config; stop: () => void }): Methods {
-  const status = () => daemonStatus(ctx, { fsid: about.fsid, socket: about.config.listen });
+function allMethods(cluster: Cluster, about: { config: Config; stop: () => void }): Methods {
+  const { ctx, users, fsid } = cluster;
+  const status = () => daemonStatus(ctx, { fsid, socket: about.config.listen });
   const admin = adminMethods({ users, pools: poolAdmin(ctx), status, stop: () => { setImmediate(about.stop); } });
   const adminRpc: Methods = Object.fromEntries([...admin].map(([name, method]) => [
     name, async ({ identity, params }) => ({ result: (await method(identity, params.fields)) as object }),
   ]));
-  return { ...imageMethods, ...poolMethods, ...trashMethods, ...adminRpc };
+  const mon = monMethods(cluster);
+  return { ...imageMethods, ...poolMethods, ...trashMethods, ...mon, ...adminRpc };
 }
 
 async function openStore({ store }: Config): Promise<Store> {

@@ -5,7 +5,7 @@ import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {dirname, join, resolve} from 'node:path';
 import {fileURLToPath} from 'node:url';
 
-import {renderDispatch} from './abi/dispatch.js';
+import {renderDispatch, renderNatives, renderReal} from './abi/dispatch.js';
 import {renderBase, renderCoverage, renderDeclarations, renderVersionScript} from './abi/render.js';
 import {parseTable, TableError} from './abi/table.js';
 
@@ -28,6 +28,10 @@ function generate(root: string): void {
     'build/generated/abi/declarations.h': renderDeclarations(functions),
     'build/generated/abi/dispatch_librados.cc': renderDispatch(functions, 'librados'),
     'build/generated/abi/dispatch_librbd.cc': renderDispatch(functions, 'librbd'),
+    'build/generated/abi/natives_librados.h': renderNatives(functions, 'librados'),
+    'build/generated/abi/natives_librbd.h': renderNatives(functions, 'librbd'),
+    'build/generated/abi/real_librados.h': renderReal(functions, 'librados'),
+    'build/generated/abi/real_librbd.h': renderReal(functions, 'librbd'),
     'build/generated/abi/base_librados.cc': renderBase(functions, 'librados'),
     'build/generated/abi/librados.map': renderVersionScript(functions, 'librados'),
     'build/generated/abi/librbd.map': renderVersionScript(functions, 'librbd'),

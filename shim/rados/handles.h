@@ -8,6 +8,24 @@
 
 #include "control/client.h"
 
+namespace cbd::ceph {
+
+// A pool on a real Ceph cluster, connected, as shim/ceph in librados.so made it. librbd.so calls it through this.
+class Pool {
+ public:
+  virtual ~Pool() = default;
+  // The real library's rados_ioctx_t. A child of fork() gets one on a connection of its own, made by its first call here; null
+  // where that cannot be made.
+  virtual void* ioctx() = 0;
+  // A null or empty name is the default one.
+  virtual void set_namespace(const char* name) = 0;
+  // Whether the calling process inherited it from its parent and has not used it: what the real library made of it for the
+  // parent must not be touched here.
+  virtual bool inherited() const = 0;
+};
+
+}  // namespace cbd::ceph
+
 namespace cbd::rados {
 
 class Cluster;  // rados/cluster.h: rados_t; only librados.so knows more
@@ -31,10 +49,10 @@ struct IoCtx {
   // What object calls refuse to do, and say so: another place for objects, and reading as of a snapshot (-2: the head).
   std::string locator_key;
   uint64_t read_snap = static_cast<uint64_t>(-2);
-  // rados_ioctx_create sets it where the backend is `ceph`; shim/ceph then makes `ceph` from it, the real rados_ioctx_t, which
-  // keeps its cluster's connection. Calls on such an IoCtx are the real library's, but for those that ask for names and ids.
+  // rados_ioctx_create sets `ceph_pool` where the backend is `ceph`; shim/ceph then makes `ceph` from it. Calls on such an IoCtx
+  // are the real library's, but for those that ask for names and ids.
   std::shared_ptr<const CephPool> ceph_pool;
-  std::shared_ptr<void> ceph;
+  std::shared_ptr<ceph::Pool> ceph;
 };
 
 }  // namespace cbd::rados

@@ -9,7 +9,7 @@ namespace {
 // The completion whose callback runs on this thread.
 thread_local Completion* running = nullptr;
 // Stands in waiter_ for "too late to wait".
-block::Request ended;
+constinit block::Request ended{};
 }  // namespace
 
 void Completion::run() {

@@ -1,17 +1,14 @@
 // The C functions over a pool as a whole: making it ready for images, and what its images add up to.
 #include <cerrno>
-#include <map>
 #include <nlohmann/json.hpp>
 
 #include "rbd/guard.h"
 #include "rbd/operation.h"
+#include "rbd/pool_stats.h"
 
 namespace cbd::rbd {
 
 namespace {
-
-// rbd_pool_stats_t: which numbers the caller wants, and where.
-using PoolStats = std::map<int, uint64_t*>;
 
 // What pool.images calls each number.
 const char* stat_name(int option) {

@@ -17,6 +17,9 @@ export async function stateFor(ctx: Context, open: OpenImage): Promise<Record<st
   return {
     ...describe(record),
     snapId: open.snapId,
+    own: 'shared',
+    head: true,
+    snapLimit: null,
     readOnly: open.readOnly || open.snapId !== null,
     exclusiveLock: lock ? (holds(open, lock) ? 'mine' : 'other') : null,
     metadata: await configMetadata(ctx, open.image),

@@ -141,6 +141,24 @@ export async function enableApplication(ctx: Context, id: number, app: string, o
   });
 }
 
+/** Renames a pool; its id, directory and images stay. EEXIST where the new name is taken. */
+export async function renamePool(ctx: Context, pool: PoolRecord, to: string): Promise<void> {
+  checkName('pool', to);
+  await transact(ctx.store, async (tx) => {
+    const record = await tx.get<PoolRecord>(keys.pool(pool.id));
+    if (!record) throw new ServiceError('ENOENT', `there is no pool with id ${pool.id}`);
+    if ((await tx.get(keys.poolName(to))) !== undefined) throw new ServiceError('EEXIST', `pool ${to} exists`);
+    tx.remove(keys.poolName(record.name));
+    tx.put(keys.poolName(to), pool.id);
+    tx.put(keys.pool(pool.id), { ...record, name: to });
+  });
+}
+
+/** Sets one or both of a pool's limits; 0 lifts one. */
+export async function setPoolQuota(ctx: Context, id: number, change: { maxBytes?: number; maxObjects?: number }): Promise<void> {
+  await changePool(ctx, id, (pool) => ({ ...pool, quota: { maxBytes: 0, maxObjects: 0, ...pool.quota, ...change } }));
+}
+
 /** The metadata of a pool's application. ENOENT where the application is not enabled. */
 export function applicationMetadata(pool: PoolRecord, app: string): Readonly<Record<string, string>> {
   const metadata = Object.hasOwn(pool.apps, app) ? pool.apps[app] : undefined;
@@ -194,7 +212,8 @@ export async function listPoolMetadata(ctx: Context, pool: number, range: { star
   return entries.map(({ key, value }) => ({ name: key.slice(prefix.length), value: JSON.parse(value) as string }));
 }
 
-async function changePool(ctx: Context, id: number, change: (pool: PoolRecord) => PoolRecord): Promise<void> {
+/** Changes a pool's record. ENOENT where there is no such pool. */
+export async function changePool(ctx: Context, id: number, change: (pool: PoolRecord) => PoolRecord): Promise<void> {
   await transact(ctx.store, async (tx) => {
     const pool = await tx.get<PoolRecord>(keys.pool(id));
     if (!pool) throw new ServiceError('ENOENT', `there is no pool with id ${id}`);

@@ -17,6 +17,10 @@ export interface PoolRecord {
   /** For pools that a real Ceph serves: how the client reaches it. */
   readonly ceph?: Readonly<Record<string, string>>;
   readonly createTime: Time;
+  /** What `ceph osd pool set` set: name -> value. */
+  readonly settings?: Readonly<Record<string, string>>;
+  /** 0 or absent: none. */
+  readonly quota?: { readonly maxBytes: number; readonly maxObjects: number };
 }
 
 export interface ImageRecord {
@@ -144,6 +148,10 @@ export const keys = {
   ops: 'op/',
   session: (id: number) => `session/${id}`,
   sessions: 'session/',
+  blocklist: (address: string) => `blocklist/${address}`,
+  blocklisted: 'blocklist/',
+  option: (section: string, name: string) => `option/${section}/${name}`,
+  options: 'option/',
   user: (entity: string) => `user/${entity}`,
   users: 'user/',
 } as const;

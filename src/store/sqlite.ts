@@ -3,7 +3,7 @@
 import { faultPoint } from '../fault.js';
 import { Database, type Statement } from './sqlite-library.js';
 import {
-  endOfPrefix, StoreError, type Change, type CommitResult, type Condition, type Entry, type ListOptions, type Store, type Transaction,
+  checkChanges, endOfPrefix, StoreError, type Change, type CommitResult, type Condition, type Entry, type ListOptions, type Store, type Transaction,
   type Watch, type WatchEvent,
 } from './store.js';
 
@@ -21,8 +21,10 @@ const schema = `
 const statementTexts = {
   get: 'SELECT value, revision FROM entries WHERE key = ?1',
   // One row with everything as JSON: a call into sqlite for each column of 10,000 rows would take longer than the query.
-  list: `SELECT json_group_array(json_array(key, value, revision)) FROM
-    (SELECT key, value, revision FROM entries WHERE key > ?1 AND key >= ?2 AND key < ?3 ORDER BY key LIMIT ?4)`,
+  listFrom: `SELECT json_group_array(json_array(key, value, revision)) FROM
+    (SELECT key, value, revision FROM entries WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3)`,
+  listAfter: `SELECT json_group_array(json_array(key, value, revision)) FROM
+    (SELECT key, value, revision FROM entries WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT ?3)`,
   revisionOf: 'SELECT revision FROM entries WHERE key = ?1',
   anyIn: 'SELECT 1 FROM entries WHERE key >= ?1 AND key < ?2 LIMIT 1',
   keysIn: 'SELECT key FROM entries WHERE key >= ?1 AND key < ?2 ORDER BY key',
@@ -92,14 +94,16 @@ class SqliteStore implements Store {
 
   async list({ prefix, after, limit }: ListOptions): Promise<Entry[]> {
     this.assertOpen();
-    const [text] = this.statements.list.all((row) => row.text(0), after ?? '', prefix, endOfPrefix(prefix), limit ?? -1);
+    const isBehind = after !== undefined && Buffer.compare(Buffer.from(after), Buffer.from(prefix)) >= 0;
+    const statement = isBehind ? this.statements.listAfter : this.statements.listFrom;
+    const [text] = statement.all((row) => row.text(0), isBehind ? after : prefix, endOfPrefix(prefix), limit ?? -1);
     const rows = JSON.parse(text ?? '[]') as [string, string, number][];
     return rows.map(([key, value, revision]) => ({ key, value, revision }));
   }
 
   async commit(transaction: Transaction): Promise<CommitResult> {
     this.assertOpen();
-    checkKeys(transaction);
+    checkChanges(transaction.changes);
     faultPoint('store');
     this.useFullSync(transaction.survives !== 'process-death');
     const result = this.inTransaction(() => {
@@ -236,7 +240,6 @@ class SqliteStore implements Store {
   private startLeaseTimer(): void {
     if (this.leaseTimer || this.statements.leases.all(() => 0).length === 0) return;
     this.leaseTimer = setInterval(() => { void this.expireLeases(); }, leaseCheckMs);
-    this.leaseTimer.unref();
   }
 
   private async expireLeases(): Promise<void> {
@@ -245,12 +248,5 @@ class SqliteStore implements Store {
 
   private assertOpen(): void {
     if (this.closed) throw new StoreError(`${this.db.path}: the store is closed`);
-  }
-}
-
-function checkKeys({ changes }: Transaction): void {
-  for (const change of changes) {
-    const key = 'put' in change ? change.put : 'remove' in change ? change.remove : change.removePrefix;
-    if (key === '' || key.includes('\0')) throw new RangeError(`not a key: ${JSON.stringify(key)}`);
   }
 }

@@ -57,7 +57,7 @@ export interface Watch {
   close(): void;
 }
 
-/** Keys are not empty and hold no NUL. They sort by the bytes of their UTF-8. */
+/** Keys are not empty; neither keys nor values hold a NUL. Keys sort by the bytes of their UTF-8. */
 export interface Store {
   get(key: string): Promise<Entry | undefined>;
   /** Entries whose keys begin with the prefix, sorted by key. */
@@ -81,6 +81,15 @@ export class StoreError extends Error {
   constructor(message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = 'StoreError';
+  }
+}
+
+/** RangeError for what no store takes: an empty key, a NUL byte. */
+export function checkChanges(changes: readonly Change[]): void {
+  for (const change of changes) {
+    const key = 'put' in change ? change.put : 'remove' in change ? change.remove : change.removePrefix;
+    if (key === '' || key.includes('\0')) throw new RangeError(`not a key: ${JSON.stringify(key)}`);
+    if ('put' in change && change.value.includes('\0')) throw new RangeError(`the value of ${key} holds a NUL byte`);
   }
 }
 

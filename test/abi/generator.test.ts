@@ -4,7 +4,7 @@ import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import t from 'tap';
 
-import {renderDispatch} from '../../tools/abi/dispatch.js';
+import {renderDispatch, renderNatives} from '../../tools/abi/dispatch.js';
 import {renderCoverage} from '../../tools/abi/render.js';
 import {parsePrototype, parseTable} from '../../tools/abi/table.js';
 
@@ -113,16 +113,38 @@ t.test('a refusal fits the type of the function', async t => {
         line({name: 'rbd_f', how: 'native', errno: '-'}),
       ].join('\n'),
       'x.tsv');
-  const text = renderDispatch(functions, 'librbd');
+  const text = renderNatives(functions, 'librbd');
   const has = (definition: string): void => {
     t.ok(text.includes(`\n${definition}\n`), definition);
   };
-  has('void rbd_a_create(rbd_pool_stats_t *a0) { *a0 = nullptr; }');
-  has('void *rbd_b(rbd_completion_t a0) { return {}; }');
-  has('uint64_t rbd_c(rbd_image_t a0) { return {}; }');
-  has('ssize_t rbd_d(rbd_image_t a0, int (*a1)(uint64_t), void *a2) { return -ENOENT; }');
-  has('void rbd_e(rbd_image_t a0) {  }');
-  has('int rbd_f(rbd_image_t a0) { return cbd_native_rbd_f(a0); }');
+  has('inline void cbd_native_rbd_a_create(rbd_pool_stats_t *a0) { *a0 = nullptr; }');
+  has('inline void *cbd_native_rbd_b(rbd_completion_t a0) { return {}; }');
+  has('inline uint64_t cbd_native_rbd_c(rbd_image_t a0) { return {}; }');
+  has('inline ssize_t cbd_native_rbd_d(rbd_image_t a0, int (*a1)(uint64_t), void *a2) { return -ENOENT; }');
+  has('inline void cbd_native_rbd_e(rbd_image_t a0) {  }');
+  has('decltype(rbd_f) cbd_native_rbd_f;');
+});
+
+t.test('an exported function asks first whether a handle is a real Ceph\'s', async t => {
+  const make = (name: string, prototype: string): string =>
+      renderDispatch(parseTable(line({name, prototype}), 'x.tsv'), 'librbd');
+  const size = make('rbd_get_size', 'int rbd_get_size(rbd_image_t, uint64_t *)');
+  t.match(size, /if \(is_image\(a0\)\) \{/);
+  t.match(size, /void\* const h0 = real_image\(a0\);\n +return real->rbd_get_size\(h0, a1\);/);
+  t.match(size, /\n  return cbd_native_rbd_get_size\(a0, a1\);\n\}/, 'and ours does it where none is');
+  const open = make('rbd_open', 'int rbd_open(rados_ioctx_t, const char *, rbd_image_t *, const char *)');
+  t.match(
+      open,
+      /real->rbd_open\(h0, a1, &opened2, a3\);\n +if \(result >= 0\) result = wrap_image\(opened2, a0, a2\);/);
+  const read = make('rbd_aio_flush', 'int rbd_aio_flush(rbd_image_t, rbd_completion_t)');
+  t.match(read, /Carried c1\(a1, a0\);/);
+  t.match(read, /real->rbd_aio_flush\(h0, c1\.handle\(\)\);\n +c1\.submitted\(result\);/);
+  t.match(
+      make('rbd_clone', 'int rbd_clone(rados_ioctx_t, const char *, rados_ioctx_t)'),
+      /if \(is_pool\(a0\) != is_pool\(a2\)\) return -EXDEV;/, 'a clone stays on its side');
+  t.match(
+      make('rbd_copy', 'int rbd_copy(rbd_image_t, rados_ioctx_t, const char *)'),
+      /if \(is_image\(a0\) != is_pool\(a1\)\) return across::rbd_copy\(a0, a1, a2\);/, 'a copy does not');
 });
 
 t.test('a prototype is taken apart at its top-level commas', async t => {

@@ -66,12 +66,12 @@ export class Context extends Transcript {
 
   /** rbd_write of `length` bytes of one value. */
   async write(image: Handle, offset: number | bigint, length: number, value: number): Promise<number> {
-    return this.call('rbd_write', image, offset, length, new Bytes(`<${value}*${length}>`, Buffer.alloc(Math.max(1, length), value)));
+    return this.call('rbd_write', image, offset, length, new Bytes(`<${value}*${length}>`, Buffer.alloc(length, value)));
   }
 
   /** rbd_read, with what was read as runs of equal bytes. */
   async read(image: Handle, offset: number | bigint, length: number): Promise<Buffer> {
-    const data = Buffer.alloc(Math.max(1, length), 0xee);
+    const data = Buffer.alloc(length, 0xee);
     const n = await this.call('rbd_read', image, offset, length, new Bytes('data', data));
     const got = data.subarray(0, Math.max(0, n));
     this.note({ data: got });

@@ -25,7 +25,11 @@ export function testConfig(dir: string, environment: Record<string, string> = {}
 }
 
 export async function startTestDaemon(environment: Record<string, string> = {}): Promise<TestDaemon> {
-  const dir = mkdtempSync(join(tmpdir(), 'cbd-t-'));
+  return startTestDaemonIn(mkdtempSync(join(tmpdir(), 'cbd-t-')), environment);
+}
+
+/** The same on a folder where a daemon may have been before. */
+export async function startTestDaemonIn(dir: string, environment: Record<string, string> = {}): Promise<TestDaemon> {
   const config = testConfig(dir, environment);
   const log: string[] = [];
   const start = () => startDaemon(config, { stop: () => undefined, log: (line) => { log.push(line); } });

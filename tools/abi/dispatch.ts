@@ -1,29 +1,209 @@
-// Turns the ABI table into the exported functions themselves: each calls our implementation or refuses. Pure:
-// text in, text out.
+// Turns the ABI table into the exported functions themselves. Each asks whether a handle among its arguments
+// is a real Ceph's; if so it calls the real library, else our implementation, or it refuses. Pure: text in,
+// text out.
 import {generated, mayBeDeprecated, nativeName, ofLibrary, signature} from './render.js';
 import {carriesErrno} from './table.js';
 import type {AbiFunction, Library} from './table.js';
+
+// Functions whose way between the two is particular: shim/ceph/ defines them by hand.
+const byHand = new Set([
+  'rados_conf_set',
+  'rados_ioctx_create',
+  'rados_ioctx_create2',
+  'rados_ioctx_set_namespace',
+  'rados_shutdown',
+  'rbd_aio_close',
+  'rbd_aio_open',
+  'rbd_aio_open_by_id',
+  'rbd_aio_open_by_id_read_only',
+  'rbd_aio_open_read_only',
+  'rbd_close',
+  'rbd_poll_io_events',
+  'rbd_pool_stats_get',
+  'rbd_set_image_notification',
+]);
+
+// What we answer for a pool on a real Ceph too: its name and id here, and what belongs to our own handle. (A
+// completion of ours does not know the real one that carries it, so none can be cancelled.)
+const alwaysOurs = new Set([
+  'rados_aio_cancel',
+  'rados_ioctx_cct',
+  'rados_ioctx_destroy',
+  'rados_ioctx_get_cluster',
+  'rados_ioctx_get_id',
+  'rados_ioctx_get_namespace',
+  'rados_ioctx_get_pool_name',
+]);
+
+// Copies that can be made by reading here and writing there; shim/ceph/copy.cc does it.
+const canCross = /^rbd_(deep_)?copy/;
+
+function refuse(fn: AbiFunction, errno: string): string {
+  const {returns} = fn.prototype;
+  if (returns === 'void') return 'return;';
+  return carriesErrno(returns) ? `return -${errno};` : 'return {};';
+}
 
 // What a refused function does. Its outputs stay as they were, but for a handle that is the only output of a
 // void function: that becomes null. No completion is taken, so no callback comes.
 function refusal(fn: AbiFunction): string {
   const {returns, parameters} = fn.prototype;
   if (returns === 'void') return parameters.length === 1 && /_create$/.test(fn.name) ? '*a0 = nullptr;' : '';
-  return carriesErrno(returns) ? `return -${fn.errno};` : 'return {};';
+  return refuse(fn, fn.errno);
 }
 
-function exported(fn: AbiFunction): string {
-  const names = fn.prototype.parameters.map((_, i) => `a${i}`);
-  const head = signature(fn, fn.name, i => `a${i}`);
-  if (fn.how === 'refused') return `${head} { ${refusal(fn)} }`;
-  return `decltype(${fn.name}) ${nativeName(fn)};\n${head} { return ${nativeName(fn)}(${
-      names.join(', ')}); }`;
+function argumentNames(fn: AbiFunction): string[] {
+  return fn.prototype.parameters.map((_, i) => `a${i}`);
+}
+
+// Declares our implementation of each function under its symbol; a refused one is defined here, by its
+// refusal.
+export function renderNatives(functions: readonly AbiFunction[], library: Library): string {
+  const lines = ofLibrary(functions, library).map(fn => {
+    if (fn.how === 'native') return `decltype(${fn.name}) ${nativeName(fn)};`;
+    return `inline ${signature(fn, nativeName(fn), i => `a${i}`)} { ${refusal(fn)} }`;
+  });
+  return `// ${generated}\n// Our own side of what ${
+             library} exports.\n#pragma once\n\n#include <cerrno>\n\n` +
+      `#undef CBD_ABI_NATIVE\n#include "abi/ceph_api.h"\n\n#pragma GCC diagnostic push\n${
+             mayBeDeprecated}\n` +
+      `#pragma GCC diagnostic ignored "-Wunused-parameter"\n\nextern "C" {\n${lines.join('\n')}\n}\n\n` +
+      `#pragma GCC diagnostic pop\n`;
+}
+
+// The real library's functions, as a table of pointers in the order of their names.
+export function renderReal(functions: readonly AbiFunction[], library: Library): string {
+  const own = ofLibrary(functions, library);
+  const word = library === 'librados' ? 'Rados' : 'Rbd';
+  return `// ${generated}\n// The functions of a real Ceph's ${
+             library}; null where its release lacks one.\n#pragma once\n\n` +
+      `#undef CBD_ABI_NATIVE\n#include "abi/ceph_api.h"\n\n#pragma GCC diagnostic push\n${
+             mayBeDeprecated}\n\n` +
+      `namespace cbd::ceph {\n\nstruct ${word}Functions {\n` +
+      own.map(fn => `  decltype(&::${fn.name}) ${fn.name};\n`).join('') + `};\n\n` +
+      `inline constexpr const char* k${word}Names[] = {\n${
+             own.map(fn => `  "${fn.name}",\n`).join('')}};\n\n` +
+      `}  // namespace cbd::ceph\n\n#pragma GCC diagnostic pop\n`;
+}
+
+// The handle types by which a function of each library tells a real Ceph's object, and how to test and unwrap
+// them.
+interface Handle {
+  readonly is: string;
+  readonly real: string;
+}
+const handles: Readonly<Record<Library, ReadonlyMap<string, Handle>>> = {
+  librados: new Map([
+    ['rados_ioctx_t', {is: 'is_pool', real: 'real_pool'}],
+    ['rados_list_ctx_t', {is: 'is_list', real: 'real_list'}],
+  ]),
+  librbd: new Map([
+    ['rados_ioctx_t', {is: 'is_pool', real: 'real_pool'}],
+    ['rbd_image_t', {is: 'is_image', real: 'real_image'}],
+  ]),
+};
+const tables: Readonly<Record<Library, string>> = {
+  librados: 'rados',
+  librbd: 'rbd'
+};
+
+interface Call {
+  // Statements before and after the real call, and its arguments.
+  readonly before: string[];
+  readonly arguments: string[];
+  readonly after: string[];
+}
+
+// How the arguments of a call on a real handle become the real library's.
+function realCall(fn: AbiFunction, nativeCompletions: boolean): Call {
+  const call: Call = {before: [], arguments: [], after: []};
+  const own = handles[fn.library];
+  const {parameters} = fn.prototype;
+  const imageAt = parameters.indexOf('rbd_image_t');
+  const poolAt = parameters.indexOf('rados_ioctx_t');
+  parameters.forEach((type, i) => {
+    const handle = own.get(type);
+    const at = `a${i}`;
+    if (handle !== undefined) {
+      call.before.push(`void* const h${i} = ${handle.real}(${at});`);
+      if (type === 'rados_ioctx_t') call.before.push(`if (h${i} == nullptr) ${refuse(fn, 'ENOTCONN')}`);
+      call.arguments.push(`h${i}`);
+    } else if (type === 'rbd_completion_t' || (type === 'rados_completion_t' && nativeCompletions)) {
+      const image = type === 'rbd_completion_t' && imageAt >= 0 ? `, a${imageAt}` : '';
+      call.before.push(
+          `Carried c${i}(${at}${image});`, `if (c${i}.handle() == nullptr) ${refuse(fn, 'ENOMEM')}`);
+      call.arguments.push(`c${i}.handle()`);
+      call.after.push(fn.prototype.returns === 'void' ? `c${i}.submitted(0);` : `c${i}.submitted(result);`);
+    } else if (type === 'rbd_image_options_t') {
+      call.before.push(`Options o${i}(${at});`, `if (o${i}.error() < 0) return o${i}.error();`);
+      call.arguments.push(`o${i}.handle()`);
+    } else if (type === 'rbd_image_t *') {
+      call.before.push(`rbd_image_t opened${i} = nullptr;`);
+      call.arguments.push(`&opened${i}`);
+      call.after.push(`if (result >= 0) result = wrap_image(opened${i}, a${poolAt}, ${at});`);
+    } else if (type === 'rados_list_ctx_t *') {
+      call.arguments.push(at);
+      call.after.push(`if (result >= 0) *${at} = wrap_list(*${at});`);
+    } else {
+      call.arguments.push(at);
+    }
+  });
+  return call;
+}
+
+// The part of a function that serves real handles: '' where it cannot get one.
+function realBranch(fn: AbiFunction, nativeCompletions: boolean): string[] {
+  if (alwaysOurs.has(fn.name)) return [];
+  const own = handles[fn.library];
+  const tests = fn.prototype.parameters.flatMap((type, i) => {
+    const handle = own.get(type);
+    return handle === undefined ? [] : [`${handle.is}(a${i})`];
+  });
+  const table = tables[fn.library];
+  if (tests.length === 0) {
+    // Nothing tells whose the argument is; but what we refuse, we cannot have handed out.
+    if (fn.how === 'native' || fn.prototype.parameters.includes('rados_t')) return [];
+    return [
+      `if (const auto* const real = loaded_${table}(); real != nullptr && real->${fn.name} != nullptr) {`,
+      `  return real->${fn.name}(${argumentNames(fn).join(', ')});`, '}'
+    ];
+  }
+  const lines: string[] = [];
+  if (tests.length === 2) {
+    const across = canCross.test(fn.name) ? `return across::${fn.name}(${argumentNames(fn).join(', ')});` :
+                                            refuse(fn, 'EXDEV');
+    lines.push(`if (${tests.join(' != ')}) ${across}`);
+  }
+  const call = realCall(fn, nativeCompletions);
+  const invoked = `real->${fn.name}(${call.arguments.join(', ')})`;
+  lines.push(
+      `if (${tests[0]}) {`, `  const auto* const real = ${table}();`,
+      `  if (real == nullptr || real->${fn.name} == nullptr) ${refuse(fn, 'EOPNOTSUPP')}`,
+      ...call.before.map(line => `  ${line}`));
+  if (call.after.length === 0) {
+    lines.push(`  return ${invoked};`);
+  } else if (fn.prototype.returns === 'void') {
+    lines.push(`  ${invoked};`, ...call.after.map(line => `  ${line}`), '  return;');
+  } else {
+    lines.push(`  auto result = ${invoked};`, ...call.after.map(line => `  ${line}`), '  return result;');
+  }
+  lines.push('}');
+  return lines;
+}
+
+function exported(fn: AbiFunction, nativeCompletions: boolean): string {
+  const native = `return ${nativeName(fn)}(${argumentNames(fn).join(', ')});`;
+  const body = [...realBranch(fn, nativeCompletions), native].map(line => `  ${line}`).join('\n');
+  return `${signature(fn, fn.name, i => `a${i}`)} {\n${body}\n}\n`;
 }
 
 export function renderDispatch(functions: readonly AbiFunction[], library: Library): string {
-  const lines = ofLibrary(functions, library).map(exported);
-  return `// ${generated}\n// What ${
-             library} exports.\n#include <cerrno>\n\n#undef CBD_ABI_NATIVE\n#include "abi/ceph_api.h"\n\n` +
-      `${mayBeDeprecated}\n#pragma GCC diagnostic ignored "-Wunused-parameter"\n\nextern "C" {\n${
-             lines.join('\n')}\n}\n`;
+  const nativeCompletions =
+      functions.some(fn => fn.name === 'rados_aio_create_completion2' && fn.how === 'native');
+  const bodies = ofLibrary(functions, library)
+                     .filter(fn => !byHand.has(fn.name))
+                     .map(fn => exported(fn, nativeCompletions));
+  return `// ${generated}\n// What ${library} exports.\n#include "ceph/${tables[library]}.h"\n\n${
+             mayBeDeprecated}\n\n` +
+      `using namespace cbd::ceph;\n\nextern "C" {\n\n${bodies.join('\n')}\n}\n`;
 }

@@ -15,6 +15,9 @@
 
 using cbd::test::FakeClient;
 
+// One test forks with threads running, which TSan takes for the end otherwise.
+extern "C" const char* __tsan_default_options() { return "die_after_fork=0"; }
+
 namespace {
 
 constexpr uint64_t kSize = (10 << 20) + 512;

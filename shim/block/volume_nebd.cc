@@ -1,0 +1,56 @@
+// The device in front of a nebd::Connection: what is no I/O of NEBD's ends here.
+#include "block/volume_nebd.h"
+
+#include <errno.h>
+
+namespace cbd::block {
+
+NebdVolume::NebdVolume(Options options) : options_(std::move(options)), size_(options_.size) {}
+
+NebdVolume::~NebdVolume() {
+  Opened* own = opened_.existing();
+  if (!own) return;
+  if (nebd::File* file = own->file.load(std::memory_order_acquire)) own->connection->release(file);
+}
+
+// Null where the socket's path is no path of a socket.
+NebdVolume::Opened* NebdVolume::opened() {
+  Opened& own = opened_.get();
+  if (own.file.load(std::memory_order_acquire)) return &own;
+  std::lock_guard<std::mutex> guard(own.lock);
+  if (own.file.load(std::memory_order_relaxed)) return &own;
+  own.connection = nebd::Connection::to(options_.socket);
+  if (!own.connection) return nullptr;
+  own.file.store(own.connection->add_file({options_.file, options_.add_random, size(), options_.block, options_.open_again, options_.times}),
+                 std::memory_order_release);
+  return &own;
+}
+
+void NebdVolume::submit(Request& request) {
+  if (request.op == Op::flush) return request.done(&request, 0);
+  if (request.op == Op::compare_and_write) return request.done(&request, -EOPNOTSUPP);
+  const uint64_t block = options_.block;
+  const bool is_whole = block > 0 && request.length > 0 && request.offset % block == 0 && request.length % block == 0;
+  const uint64_t end = request.offset + request.length;
+  if (!is_whole || end < request.offset || end > size()) return request.done(&request, -EINVAL);
+  Opened* own = opened();
+  if (!own) return request.done(&request, -EINVAL);
+  own->connection->submit(*own->file.load(std::memory_order_relaxed), request);
+}
+
+int NebdVolume::extents(uint64_t offset, uint64_t length, std::vector<Extent>& out) {
+  if (offset + length < offset || offset + length > size()) return -EINVAL;
+  if (length > 0) out.push_back({Extent::Kind::data, offset, length});
+  return 0;
+}
+
+void NebdVolume::grow(uint64_t size) {
+  uint64_t before = size_.load(std::memory_order_relaxed);
+  while (size > before && !size_.compare_exchange_weak(before, size)) {
+  }
+  Opened* own = opened_.existing();
+  if (!own) return;
+  if (nebd::File* file = own->file.load(std::memory_order_acquire)) own->connection->grow(*file, size);
+}
+
+}  // namespace cbd::block

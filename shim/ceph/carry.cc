@@ -1,0 +1,70 @@
+// Carries completions and image options over to the real librbd.
+#include <cerrno>
+#include <new>
+#include <string>
+
+#include "ceph/rbd.h"
+#include "rbd/completion.h"
+#include "rbd/image_options.h"
+
+namespace cbd::ceph {
+
+namespace {
+
+constinit Library<RbdFunctions> library{"ceprbd.so.1", kRbdNames};
+
+// The real completion has ended: so does ours. A real one whose image announces completions is released when
+// it is polled, since the real library hands out its handle then.
+void carried_end(rbd_completion_t real, void* argument) {
+  auto* const ours = rbd::Completion::from(argument);
+  const bool is_polled_for = ours->wants_event();
+  ours->set_result(rbd()->rbd_aio_get_return_value(real));
+  ours->run();
+  if (!is_polled_for) rbd()->rbd_aio_release(real);
+}
+
+}  // namespace
+
+const RbdFunctions* rbd() {
+  return library.get();
+}
+const RbdFunctions* loaded_rbd() {
+  return library.loaded();
+}
+
+Carried::Carried(rbd_completion_t ours, rbd_image_t image) : ours_(ours) {
+  if (rbd()->rbd_aio_create_completion(ours, carried_end, &real_) < 0) {
+    real_ = nullptr;
+    return;
+  }
+  rbd::Completion::from(ours)->start(nullptr, image != nullptr && image_of(image)->announces);
+}
+
+void Carried::submitted(ssize_t result) {
+  if (result >= 0) return;
+  rbd()->rbd_aio_release(real_);
+  rbd::Completion::from(ours_)->release();
+}
+
+Options::Options(rbd_image_options_t ours) {
+  if (ours == nullptr) return;
+  const auto* const options = rbd::ImageOptions::from(ours);
+  rbd()->rbd_image_options_create(&real_);
+  for (int option = 0; rbd::ImageOptions::is_known(option) && error_ >= 0; option++) {
+    if (!options->has(option)) continue;
+    uint64_t number = 0;
+    if (options->get(option, number) == 0) {
+      error_ = rbd()->rbd_image_options_set_uint64(real_, option, number);
+      continue;
+    }
+    std::string text;
+    error_ = options->get(option, text);
+    if (error_ == 0) error_ = rbd()->rbd_image_options_set_string(real_, option, text.c_str());
+  }
+}
+
+Options::~Options() {
+  if (real_ != nullptr) rbd()->rbd_image_options_destroy(real_);
+}
+
+}  // namespace cbd::ceph
