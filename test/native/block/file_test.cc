@@ -256,7 +256,8 @@ void forked(const Kind& kind) {
   Flood flood{*ring, volume};
   Bytes page = pattern(4096, 5);
   std::vector<Flood::One> ones(64);
-  // The sanitizers' own locks do not survive a fork while another thread is being made, so let all be made first.
+  // The sanitizers' own locks do not survive a fork while another thread is being made, so let all be made
+  // first.
   for (int i = 0; i < 64; ++i) flood.go(ones[i], Op::write, i * 4096ull, page.data(), 4096);
   flood.wait(64);
   flood.ended = 0;
@@ -330,7 +331,8 @@ int main() {
     if (threads_after_fork) {
       run("forked children use the volume while the parent goes on", forked);
     } else {
-      tap::skip(("forked children use the volume while the parent goes on" + tail).c_str(), no_threads_after_fork);
+      tap::skip(("forked children use the volume while the parent goes on" + tail).c_str(),
+                no_threads_after_fork);
     }
     run("a file that cannot grow says so", full);
   }

@@ -1,0 +1,479 @@
+// Requests on their way to the layers.
+#include "block/chain.h"
+
+#include <errno.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+#include "block/blocking.h"
+#include "block/chain_state.h"
+#include "block/iov.h"
+
+namespace cbd::block {
+
+using layer::block_bytes;
+using layer::Entry;
+
+namespace {
+
+constexpr unsigned pool_limit = 256;
+
+uint64_t round_up(uint64_t bytes) {
+  return (bytes + block_bytes - 1) / block_bytes * block_bytes;
+}
+
+bool changes(Op op) {
+  return op != Op::read && op != Op::flush;
+}
+
+}  // namespace
+
+// One request under way.
+struct Chain::Work {
+  // A part of a read that several layers answer.
+  struct Part {
+    Request request;
+    Work* work;
+    Piece piece;
+    uint64_t read_bytes;
+    std::vector<iovec> iov;
+  };
+
+  Chain* chain = nullptr;
+  State* state = nullptr;
+  Request* outer = nullptr;
+  bool may_block = false;
+  std::shared_ptr<const LayerSet> set;
+  std::vector<Piece> pieces;
+  std::deque<Part> parts;
+  Request inner;
+  std::atomic<int> pending{0};
+  std::atomic<int> error{0};
+  Work* next = nullptr;
+
+  void step();
+  void finish(int result);
+  void read();
+  void start_part(size_t index, const Piece& piece);
+  void part_ended(Part& part, int result);
+  void write();
+};
+
+Missing resolve(const LayerSet& set, size_t first, size_t last, uint64_t offset, uint64_t end,
+                std::vector<Piece>& out) {
+  while (offset < end) {
+    uint64_t blocks = (end - offset) / block_bytes;
+    uint64_t counted = UINT64_MAX;  // what the layers so far let count
+    Piece piece{Piece::Kind::absent, nullptr, offset, 0, 0};
+    for (size_t i = first; i < last; ++i) {
+      const LayerSet::Item& item = set.items[i];
+      Layer& layer = *item.layer;
+      if (offset >= item.size) {
+        piece.kind = Piece::Kind::zero;
+        break;
+      }
+      counted = std::min(counted, item.size);
+      blocks = std::min(blocks, (round_up(item.size) - offset) / block_bytes);
+      if (!layer.is_cow) {
+        piece.kind = Piece::Kind::data;
+        piece.layer = &layer;
+        break;
+      }
+      const uint64_t block = offset / block_bytes;
+      if (!layer.header_is_known || !layer.map.is_known(LayerMap::chunk_of(block))) {
+        return {item.layer, LayerMap::chunk_of(block)};
+      }
+      const Entry entry = layer.map.run(block, blocks, blocks);
+      if (entry == Entry::absent) continue;
+      piece.kind = entry == Entry::data ? Piece::Kind::data : Piece::Kind::zero;
+      piece.layer = entry == Entry::data ? &layer : nullptr;
+      break;
+    }
+    piece.length = blocks * block_bytes;
+    piece.valid = std::min(piece.length, counted - std::min(counted, offset));
+    Piece* before = out.empty() ? nullptr : &out.back();
+    if (before && before->kind == piece.kind && before->layer == piece.layer &&
+        before->offset + before->length == offset && before->valid == before->length) {
+      before->length += piece.length;
+      before->valid += piece.valid;
+    } else {
+      out.push_back(piece);
+    }
+    offset += piece.length;
+  }
+  return {};
+}
+
+int load_missing(std::mutex& lock, const Missing& missing) {
+  Layer& layer = *missing.layer;
+  bool reads_head;
+  {
+    std::lock_guard<std::mutex> guard(lock);
+    reads_head = !layer.header_is_known;
+    if (!reads_head && layer.map.is_known(missing.chunk)) return 0;
+  }
+  const uint64_t length = reads_head ? Layer::head_bytes : LayerMap::chunk_length(missing.chunk);
+  void* memory = nullptr;
+  if (posix_memalign(&memory, 4096, length) != 0) return -ENOMEM;
+  const auto* bytes = static_cast<const std::byte*>(memory);
+  int rc =
+      read_blocking(*layer.volume, reads_head ? 0 : LayerMap::chunk_offset(missing.chunk), memory, length);
+  if (rc == 0) {
+    std::lock_guard<std::mutex> guard(lock);
+    if (!reads_head) {
+      rc = layer.map.install(missing.chunk, bytes) ? 0 : -EIO;
+    } else if (!layer.header_is_known) {
+      rc = layer.take_head(bytes);
+    }
+  }
+  std::free(memory);
+  return rc;
+}
+
+Chain::Loader::~Loader() {
+  std::free(buffer);
+}
+
+void Chain::Loader::start() {
+  const uint64_t length = reads_head ? Layer::head_bytes : LayerMap::chunk_length(chunk);
+  void* memory = nullptr;
+  if (posix_memalign(&memory, 4096, length) != 0) return finish(-ENOMEM);
+  buffer = static_cast<std::byte*>(memory);
+  iov = {buffer, length};
+  inner.op = Op::read;
+  inner.offset = reads_head ? 0 : LayerMap::chunk_offset(chunk);
+  inner.length = length;
+  inner.iov = &iov;
+  inner.iovcnt = 1;
+  inner.context = this;
+  inner.done = [](Request* self, int result) { static_cast<Loader*>(self->context)->finish(result); };
+  layer->volume->submit(inner);
+}
+
+void Chain::Loader::finish(int result) {
+  std::unique_ptr<Loader> self;
+  {
+    std::lock_guard<std::mutex> guard(state->lock);
+    if (result == 0) {
+      if (!reads_head) {
+        result = layer->map.install(chunk, buffer) ? 0 : -EIO;
+      } else if (!layer->header_is_known) {
+        result = layer->take_head(buffer);
+      }
+    }
+    auto& all = state->loaders;
+    const auto at = std::find_if(all.begin(), all.end(), [this](const auto& l) { return l.get() == this; });
+    self = std::move(*at);
+    all.erase(at);
+  }
+  while (Work* work = waiting) {
+    waiting = work->next;
+    if (result) {
+      work->finish(result);
+    } else {
+      work->step();
+    }
+  }
+}
+
+Chain::State::~State() {
+  while (Work* work = pool) {
+    pool = work->next;
+    delete work;
+  }
+}
+
+Chain::Work* Chain::State::take() {
+  {
+    std::lock_guard<std::mutex> guard(lock);
+    if (Work* work = pool) {
+      pool = work->next;
+      --pooled;
+      return work;
+    }
+  }
+  return new (std::nothrow) Work;
+}
+
+void Chain::State::give(Work& work) {
+  {
+    std::lock_guard<std::mutex> guard(lock);
+    if (pooled < pool_limit) {
+      work.next = pool;
+      pool = &work;
+      ++pooled;
+      return;
+    }
+  }
+  delete &work;
+}
+
+Chain::Chain(Hook hook) : hook_(std::move(hook)) {}
+
+Chain::~Chain() = default;
+
+uint64_t Chain::size() const {
+  if (Device* lone = lone_.load(std::memory_order_acquire)) return lone->size();
+  return round_up(size_.load(std::memory_order_acquire));
+}
+
+uint32_t Chain::block_size() const {
+  if (Device* lone = lone_.load(std::memory_order_acquire)) return lone->block_size();
+  return block_bytes;
+}
+
+bool Chain::discard_zeroes() const {
+  if (Device* lone = lone_.load(std::memory_order_acquire)) return lone->discard_zeroes();
+  return true;
+}
+
+int Chain::set_layers(std::vector<LayerSpec> layers, uint64_t size, Leave leave) {
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const LayerSpec& spec = layers[i];
+    if (!spec.volume || (spec.is_cow && spec.size > layer::most_bytes)) return -EINVAL;
+    if (!spec.is_cow && i + 1 != layers.size()) return -EINVAL;  // a plain layer owns everything
+    if (!spec.is_frozen && i != 0) return -EINVAL;
+  }
+  const bool is_lone = layers.size() == 1 && !layers[0].is_cow && !layers[0].is_frozen;
+  if (leave == Leave::write && !is_lone && (layers.empty() || !layers[0].is_cow || layers[0].is_frozen))
+    return -EINVAL;
+
+  State& s = state_.get();
+  Work* resumed;
+  std::shared_ptr<const LayerSet> before;  // goes when the lock is free again
+  {
+    std::lock_guard<std::mutex> guard(s.lock);
+    auto fresh = std::make_shared<LayerSet>();
+    for (LayerSpec& spec : layers) {
+      std::shared_ptr<Layer> layer;
+      for (const LayerSet::Item& item : s.set->items) {
+        // What is known of the head is good only while nobody else could write.
+        if (item.layer->id == spec.id && (item.is_frozen || s.leave != Leave::none)) layer = item.layer;
+      }
+      if (!layer) layer = std::make_shared<Layer>(spec.id, spec.is_cow, spec.volume);
+      fresh->items.push_back({std::move(layer), spec.size, spec.is_frozen});
+    }
+    before = std::move(s.set);
+    s.set = std::move(fresh);
+    s.leave = leave;
+    s.asked_read = s.asked_write = false;
+    size_.store(size, std::memory_order_release);
+    lone_.store(is_lone ? s.set->items[0].layer->volume.get() : nullptr, std::memory_order_release);
+    lone_keeper_ = is_lone ? s.set->items[0].layer->volume : nullptr;
+    resumed = s.parked;
+    s.parked = nullptr;
+    s.parked_tail = &s.parked;
+  }
+  while (Work* work = resumed) {
+    resumed = work->next;
+    work->step();
+  }
+  return 0;
+}
+
+void Chain::refuse(int error) {
+  State& s = state_.get();
+  Work* refused;
+  {
+    std::lock_guard<std::mutex> guard(s.lock);
+    s.asked_read = s.asked_write = false;
+    refused = s.parked;
+    s.parked = nullptr;
+    s.parked_tail = &s.parked;
+  }
+  while (Work* work = refused) {
+    refused = work->next;
+    work->finish(error);
+  }
+}
+
+void Chain::submit(Request& request) {
+  if (Device* lone = lone_.load(std::memory_order_acquire)) return lone->submit(request);
+  if (request.op == Op::compare_and_write) return request.done(&request, -EOPNOTSUPP);
+  State& s = state_.get();
+  if (request.op == Op::flush) return s.flush(request);
+  const uint64_t end = request.offset + request.length;
+  if (!request.length || end < request.offset || end > size() ||
+      (request.offset | request.length) % block_bytes) {
+    return request.done(&request, -EINVAL);
+  }
+  Work* work = s.take();
+  if (!work) return request.done(&request, -ENOMEM);
+  work->chain = this;
+  work->state = &s;
+  work->outer = &request;
+  work->may_block = request.may_block;
+  work->step();
+}
+
+void Chain::Work::finish(int result) {
+  Request* request = outer;
+  set.reset();
+  state->give(*this);
+  request->done(request, result);  // from here on nothing here may exist
+}
+
+// Goes as far as it can: until it waits for leave, waits for a map, or is with the layers' volumes.
+void Chain::Work::step() {
+  const bool write_op = changes(outer->op);
+  const uint64_t end = outer->offset + outer->length;
+  for (;;) {
+    std::unique_lock<std::mutex> guard(state->lock);
+    if (!state->may(write_op)) {
+      may_block = false;  // whoever resumes it must not block
+      next = nullptr;
+      *state->parked_tail = this;
+      state->parked_tail = &next;
+      bool& asked = write_op ? state->asked_write : state->asked_read;
+      if (asked || (state->asked_write && !write_op)) return;
+      asked = true;
+      Chain& c = *chain;
+      guard.unlock();
+      return c.hook_(write_op);
+    }
+    set = state->set;
+    pieces.clear();
+    // A change needs only the head's map.
+    const Missing missing = resolve(*set, 0, write_op ? 1 : set->items.size(), outer->offset, end, pieces);
+    if (!missing.layer) {
+      if (outer->op == Op::zero || outer->op == Op::discard) {
+        set->items[0].layer->map.set(outer->offset / block_bytes, outer->length / block_bytes, Entry::zero);
+        guard.unlock();
+        return finish(0);
+      }
+      guard.unlock();
+      return write_op ? write() : read();
+    }
+    if (may_block) {
+      guard.unlock();
+      if (int rc = load_missing(state->lock, missing)) return finish(rc);
+      continue;
+    }
+    const bool reads_head = !missing.layer->header_is_known;
+    for (auto& loader : state->loaders) {
+      if (loader->layer == missing.layer && loader->reads_head == reads_head &&
+          (reads_head || loader->chunk == missing.chunk)) {
+        next = loader->waiting;
+        loader->waiting = this;
+        return;
+      }
+    }
+    auto& loader = *state->loaders.emplace_back(new Loader{.state = state,
+                                                           .layer = missing.layer,
+                                                           .chunk = missing.chunk,
+                                                           .reads_head = reads_head,
+                                                           .buffer = nullptr,
+                                                           .iov = {},
+                                                           .inner = {},
+                                                           .waiting = this});
+    next = nullptr;
+    guard.unlock();
+    return loader.start();
+  }
+}
+
+void Chain::Work::write() {
+  Layer& head = *set->items[0].layer;
+  inner.op = Op::write;
+  inner.may_block = may_block;
+  inner.offset = head.place(outer->offset);
+  inner.length = outer->length;
+  inner.iov = outer->iov;
+  inner.iovcnt = outer->iovcnt;
+  inner.context = this;
+  inner.done = [](Request* self, int result) {
+    auto* work = static_cast<Work*>(self->context);
+    if (result == 0) {
+      const uint64_t block = work->outer->offset / block_bytes, count = work->outer->length / block_bytes;
+      LayerMap& map = work->set->items[0].layer->map;
+      std::lock_guard<std::mutex> guard(work->state->lock);
+      if (!map.is_all(block, count, Entry::data)) map.set(block, count, Entry::data);
+    }
+    work->finish(result);
+  };
+  head.volume->submit(inner);
+}
+
+void Chain::Work::read() {
+  if (pieces.size() == 1 && pieces[0].kind == Piece::Kind::data && pieces[0].valid == pieces[0].length) {
+    Layer& layer = *pieces[0].layer;
+    const uint64_t offset = layer.place(outer->offset);
+    if (offset + outer->length <= layer.volume->size()) {
+      inner.op = Op::read;
+      inner.may_block = may_block;
+      inner.offset = offset;
+      inner.length = outer->length;
+      inner.iov = outer->iov;
+      inner.iovcnt = outer->iovcnt;
+      inner.context = this;
+      inner.done = [](Request* self, int result) { static_cast<Work*>(self->context)->finish(result); };
+      return layer.volume->submit(inner);
+    }
+  }
+  error = 0;
+  pending = 1;  // this function's own
+  if (parts.size() < pieces.size()) parts.resize(pieces.size());
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    const Piece& piece = pieces[i];
+    if (piece.kind == Piece::Kind::data) {
+      start_part(i, piece);
+    } else {
+      zero_iov(outer->iov, outer->iovcnt, piece.offset - outer->offset, piece.length);
+    }
+  }
+  if (pending.fetch_sub(1) == 1) finish(error);
+}
+
+void Chain::Work::start_part(size_t index, const Piece& piece) {
+  Part& part = parts[index];
+  Device& volume = *piece.layer->volume;
+  const uint64_t offset = piece.layer->place(piece.offset);
+  const uint64_t grain = volume.block_size(), there = volume.size();
+  // What counts, in whole blocks of the volume and inside it; they fit, for the piece is of larger blocks.
+  uint64_t bytes = (piece.valid + grain - 1) / grain * grain;
+  bytes = std::min(bytes, there - std::min(there, offset));
+  part.work = this;
+  part.piece = piece;
+  part.read_bytes = bytes;
+  const uint64_t position = piece.offset - outer->offset;
+  ++pending;
+  if (!bytes) return part_ended(part, 0);
+  part.iov.resize(static_cast<size_t>(count_slices(outer->iov, outer->iovcnt, position, bytes)));
+  Request& r = part.request;
+  r.op = Op::read;
+  r.may_block = may_block;
+  r.offset = offset;
+  r.length = bytes;
+  r.iov = part.iov.data();
+  r.iovcnt = slice_iov(outer->iov, outer->iovcnt, position, bytes, part.iov.data(),
+                       static_cast<int>(part.iov.size()));
+  r.context = &part;
+  r.done = [](Request* self, int result) {
+    auto* p = static_cast<Part*>(self->context);
+    p->work->part_ended(*p, result);
+  };
+  volume.submit(r);
+}
+
+void Chain::Work::part_ended(Part& part, int result) {
+  const Piece& piece = part.piece;
+  if (result) {
+    error = result;
+  } else {
+    const uint64_t good = std::min(part.read_bytes, piece.valid);
+    zero_iov(outer->iov, outer->iovcnt, piece.offset - outer->offset + good, piece.length - good);
+  }
+  if (pending.fetch_sub(1) == 1) finish(error);
+}
+
+uint64_t Chain::memory_bytes() {
+  State& s = state_.get();
+  std::lock_guard<std::mutex> guard(s.lock);
+  uint64_t bytes = 0;
+  for (const auto& item : s.set->items) bytes += item.layer->map.memory_bytes();
+  return bytes;
+}
+
+}  // namespace cbd::block

@@ -1,0 +1,119 @@
+// The inside of Chain, shared by its source files.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "block/chain.h"
+#include "block/layer.h"
+
+namespace cbd::block {
+
+// A chain's layers at one moment; requests keep the one that they began with.
+struct LayerSet {
+  struct Item {
+    std::shared_ptr<Layer> layer;
+    uint64_t size;
+    bool is_frozen;
+  };
+  std::vector<Item> items;  // newest first
+
+  bool has_head() const { return !items.empty() && items[0].layer->is_cow && !items[0].is_frozen; }
+};
+
+// A stretch of a request and where its bytes are.
+struct Piece {
+  enum class Kind : uint8_t { data, zero, absent } kind;
+  Layer* layer;     // data: whose
+  uint64_t offset;  // in the image
+  uint64_t length;
+  uint64_t valid;  // data: so many bytes count, the rest is zero
+};
+
+// What has to be read before a stretch can be resolved.
+struct Missing {
+  std::shared_ptr<Layer> layer;  // null: nothing
+  uint64_t chunk = 0;
+};
+
+// Finds who owns [offset, end) (whole blocks), looking at the layers from `first` up to but not including
+// `last`. Appends to `out` as far as it comes; what is missing stops it. The chain's lock must be held.
+Missing resolve(const LayerSet& set, size_t first, size_t last, uint64_t offset, uint64_t end,
+                std::vector<Piece>& out);
+
+// Reads what is missing, on this thread, and installs it under `lock`. Returns 0 or -errno.
+int load_missing(std::mutex& lock, const Missing& missing);
+
+// Reads what is missing and steps those who wait for it.
+struct Chain::Loader {
+  State* state;
+  std::shared_ptr<Layer> layer;
+  uint64_t chunk;
+  bool reads_head;
+  std::byte* buffer = nullptr;
+  iovec iov{};
+  Request inner;
+  Work* waiting = nullptr;
+
+  ~Loader();
+  void start();
+  void finish(int result);
+};
+
+// Writes the map back for a group of flushes: flush the data, write the changed pages, flush.
+struct Chain::WriteBack {
+  State* state;
+  std::shared_ptr<Layer> layer;  // null: there is nothing to do
+  std::vector<Request*> group;
+  std::vector<LayerMap::Image> images;
+  bool may_block = false;
+
+  enum class Phase : uint8_t {
+    data,
+    first_header,
+    first_flush,
+    second_header,
+    second_flush,
+    pages,
+    last_flush
+  };
+  Phase phase = Phase::data;
+  size_t next_image = 0;
+  std::byte* header = nullptr;
+  std::vector<iovec> iov;
+  Request inner;
+  std::atomic<int> mark{0};
+  int result = 0;
+
+  ~WriteBack();
+  void drive();
+  bool prepare();
+  void end();
+};
+
+struct Chain::State {
+  std::mutex lock;  // guards all below, and the layers' maps; never held during I/O or a callback
+  std::shared_ptr<const LayerSet> set = std::make_shared<LayerSet>();
+  Leave leave = Leave::none;
+  bool asked_read = false, asked_write = false;
+  Work* parked = nullptr;  // wait for leave
+  Work** parked_tail = &parked;
+  std::vector<std::unique_ptr<Loader>> loaders;
+  std::vector<Request*> flushes;  // wait for the write-back that runs
+  bool writes_back = false;
+  Work* pool = nullptr;
+  unsigned pooled = 0;
+
+  ~State();
+  bool may(bool write) const { return leave == Leave::write || (!write && leave == Leave::read); }
+  Work* take();
+  void give(Work& work);
+  void flush(Request& request);
+  // A write-back for `group`; the lock is held.
+  std::unique_ptr<WriteBack> begin_write_back(std::vector<Request*> group);
+};
+
+}  // namespace cbd::block
