@@ -1,0 +1,61 @@
+#include "arguments.h"
+
+#include <sstream>
+
+namespace cbd::hooks {
+namespace {
+
+// What an option's value is for; null where the option is not one of the connection.
+std::optional<std::string>* place(const std::string& option, bool is_ceph, Arguments& out, std::optional<std::string>& id,
+                                  std::optional<std::string>& name, std::optional<std::string>& cluster) {
+  if (option == "-c" || option == "--conf") return &out.conf;
+  if (option == "--id" || option == "--user") return &id;
+  if (option == "-n" || option == "--name") return &name;
+  if (option == "--cluster") return &cluster;
+  if (!is_ceph) return nullptr;
+  if (option == "-i" || option == "--in-file") return &out.input;
+  if (option == "-o" || option == "--out-file") return &out.output;
+  if (option == "--connect-timeout") return &out.connect_timeout;
+  return nullptr;
+}
+
+}  // namespace
+
+bool split(const char* ceph_args, int argc, char** argv, bool is_ceph, Arguments& out, std::string& error) {
+  std::vector<std::string> words;
+  if (ceph_args != nullptr) {
+    std::istringstream text(ceph_args);
+    for (std::string word; text >> word;) words.push_back(word);
+  }
+  words.insert(words.end(), argv + 1, argv + argc);
+
+  std::optional<std::string> id, name, cluster;
+  for (size_t at = 0; at < words.size(); ++at) {
+    const std::string& word = words[at];
+    if (word == "--") {
+      out.rest.insert(out.rest.end(), words.begin() + static_cast<long>(at), words.end());
+      break;
+    }
+    size_t equals = word.rfind("--", 0) == 0 ? word.find('=') : std::string::npos;
+    std::optional<std::string>* target = place(word.substr(0, equals), is_ceph, out, id, name, cluster);
+    if (is_ceph && (word == "-f" || word == "--format") && at + 1 < words.size()) {
+      out.kept.push_back(word);
+      out.kept.push_back(words[++at]);
+    } else if (target == nullptr) {
+      out.rest.push_back(word);
+    } else if (equals != std::string::npos) {
+      *target = word.substr(equals + 1);
+    } else if (at + 1 < words.size()) {
+      *target = words[++at];
+    } else {
+      error = "Option " + word + " requires an argument.";
+      return false;
+    }
+  }
+  if (id) out.name = "client." + *id;
+  if (name) out.name = name->find('.') == std::string::npos ? "client." + *name : *name;
+  if (cluster) out.cluster = *cluster;
+  return true;
+}
+
+}  // namespace cbd::hooks

@@ -1,0 +1,89 @@
+// hooks/ceph as a process: configuration, keys, files, exit codes, and what it says where no daemon runs.
+import {execFile} from 'node:child_process';
+import {mkdtempSync, readFileSync, rmSync, statSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import t from 'tap';
+import {formatKeyring} from '../../src/access/keyring.js';
+import {startTestDaemon, type TestDaemon} from '../lib/daemon.js';
+
+const program = fileURLToPath(new URL('../../../build/bin/hooks/ceph', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'cbd-hook-'));
+const conf = join(folder, 'ceph.conf');
+let daemon: TestDaemon;
+
+interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function ceph(args: readonly string[], how: {env?: Record<string, string>, stdin?: string} = {}): Promise<Ended> {
+  return new Promise((resolve) => {
+    const child = execFile(program, args, {env: {PATH: '/usr/bin:/bin', CEPH_CONF: conf, ...how.env}}, (error, stdout, stderr) =>
+      resolve({code: error ? Number(error.code) : 0, stdout, stderr}));
+    child.stdin?.end(how.stdin ?? '');
+  });
+}
+
+t.before(async () => {
+  daemon = await startTestDaemon();
+  writeFileSync(conf, `[global]\ncbd2rbd_socket = ${daemon.socket}\nkeyring = ${folder}/$name.keyring\n`);
+});
+t.teardown(async () => {
+  await daemon.stop();
+  rmSync(folder, {recursive: true});
+});
+
+t.test('it prints what the daemon answers, plain and as JSON', async (t) => {
+  t.equal((await ceph(['fsid'])).stdout, `${daemon.daemon.fsid}\n`);
+  t.strictSame(await ceph(['osd', 'pool', 'ls', '-f', 'json']), {code: 0, stdout: '\n["rbd"]', stderr: ''});
+  t.strictSame(await ceph(['--format=json', 'osd', 'pool', 'ls']), {code: 0, stdout: '\n["rbd"]', stderr: ''});
+  t.match((await ceph(['-s'])).stdout, /health: HEALTH_OK/);
+});
+
+t.test('what OpenStack asks is answered in the exact forms that it uses', async (t) => {
+  const dump = await ceph(['mon', 'dump', '--format=json', '--conf', conf, '--cluster', 'ceph']);
+  t.equal(dump.code, 0);
+  t.match(JSON.parse(dump.stdout), {mons: [{addr: /^[\d.]+:\d+\/\d+$/}]});
+  const df = JSON.parse((await ceph(['df', '--format=json', '--conf', conf])).stdout) as {stats: Record<string, number>, pools: unknown[]};
+  t.ok((df.stats['total_bytes'] ?? 0) > 0);
+  t.match(df.pools, [{name: 'rbd', stats: {bytes_used: Number, max_avail: Number}}]);
+});
+
+t.test('exit codes are Ceph\'s', async (t) => {
+  t.match(await ceph(['osd', 'pool', 'get', 'nope', 'size']), {code: 2, stderr: 'Error ENOENT: unrecognized pool \'nope\'\n'});
+  t.match(await ceph(['nonsense']), {code: 22, stderr: /Error EINVAL: invalid command\n$/});
+  t.match(await ceph(['df', '-f', 'odd']), {code: 2, stderr: /invalid choice: 'odd'/});
+  t.match(await ceph(['tell', 'osd.0', 'version']), {code: 95, stderr: /EOPNOTSUPP.*tell/});
+});
+
+t.test('-i is read and -o is written with the caller\'s rights', async (t) => {
+  const made = await ceph(['auth', 'get-or-create', 'client.t', 'mon', 'profile rbd', 'osd', 'profile rbd pool=rbd', '-o', join(folder, 'out')]);
+  t.strictSame(made, {code: 0, stdout: '', stderr: ''});
+  t.match(readFileSync(join(folder, 'out'), 'utf8'), /^\[client\.t\]\n\tkey = /);
+  const keyring = readFileSync(join(folder, 'out'), 'utf8').replaceAll('client.t', 'client.u');
+  t.match(await ceph(['auth', 'import', '-i', '-'], {stdin: keyring}), {code: 0, stderr: 'imported keyring\n'});
+  t.match((await ceph(['auth', 'get-key', 'client.u'])).stdout, /^AQ/);
+  t.match(await ceph(['auth', 'import', '-i', join(folder, 'none')]), {code: 1, stderr: /Can't open input file .*none: \[Errno 2\]/});
+  t.match(await ceph(['fsid', '-o', folder]), {code: 1, stderr: /Can't open output file/});
+  t.ok(statSync(folder).isDirectory());
+});
+
+t.test('a user proves his key and is held to his caps', async (t) => {
+  const user = await daemon.daemon.users.read('client.t');
+  writeFileSync(join(folder, 'client.t.keyring'), formatKeyring(user ?? {entity: '', key: '', caps: {}}));
+  t.match(await ceph(['--id', 't', 'osd', 'pool', 'ls']), {code: 0, stdout: 'rbd\n'});
+  t.match(await ceph(['osd', 'pool', 'ls'], {env: {CEPH_ARGS: '--id t'}}), {code: 0, stdout: 'rbd\n'});
+  t.match(await ceph(['-n', 'client.t', 'auth', 'ls']), {code: 13, stderr: 'Error EACCES: access denied\n'});
+  t.match(await ceph(['--id', 't', 'osd', 'pool', 'create', 'x']), {code: 13, stderr: 'Error EACCES: access denied\n'});
+  t.match(await ceph(['--id', 'ghost', '--key', user?.key ?? '', '-s']), {code: 13, stderr: /\[errno 13\] RADOS permission denied \(error connecting to the cluster\)\n$/});
+});
+
+t.test('without a daemon it says so, and how to start one', async (t) => {
+  const {code, stderr} = await ceph(['-s'], {env: {CEPH_CONF: '/dev/null', CBD2RBD_SOCKET: join(folder, 'nobody')}});
+  t.not(code, 0);
+  t.match(stderr, new RegExp(`no cbd2rbd daemon answers at ${folder}/nobody; start one with: cbd2rbd serve`));
+  t.match(await ceph(['--conf', '/nonexistent', '-s']), {code: 1, stderr: /error calling conf_read_file/});
+});
