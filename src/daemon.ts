@@ -5,6 +5,7 @@ import { Access } from './access/access.js';
 import { newKey } from './access/key.js';
 import type { UserRecords } from './access/user.js';
 import type { Backend } from './backend/backend.js';
+import { cephBackend } from './backend/ceph.js';
 import { openLocalBackend } from './backend/local.js';
 import type { Cluster } from './ceph/command.js';
 import { StoredOptions } from './ceph/stored-options.js';
@@ -128,5 +129,5 @@ async function openStore({ store }: Config): Promise<Store> {
 }
 
 async function openBackends(config: Config): Promise<Map<string, Backend>> {
-  return new Map([['local', await openLocalBackend(config.localRoot)]]);
+  return new Map<string, Backend>([['local', await openLocalBackend(config.localRoot)], ['ceph', cephBackend]]);
 }

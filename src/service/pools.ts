@@ -1,6 +1,7 @@
 // Pools: which there are, where each keeps its volumes, its applications and its metadata.
 // Behind: rados_pool_create/list/lookup/reverse_lookup/delete/stat, rados_application_*, rbd_pool_metadata_*, rbd_config_pool_*.
 import type { Backend, Place } from '../backend/backend.js';
+import { cephMapping } from '../backend/ceph.js';
 import { changed } from './changes.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
@@ -17,6 +18,8 @@ export interface NewPool {
   readonly dir?: string;
   readonly owner?: string;
   readonly apps?: readonly string[];
+  /** Backend `ceph`: how clients reach the pool `dir` there. */
+  readonly ceph?: Readonly<Record<string, string>>;
 }
 
 /** Makes a pool and its directory. EEXIST; EINVAL for an empty name or an unknown backend. Returns the pool's id. */
@@ -25,6 +28,8 @@ export async function createPool(ctx: Context, pool: NewPool): Promise<PoolRecor
   const backend = pool.backend ?? [...ctx.backends.keys()][0] ?? '';
   const holder = ctx.backends.get(backend);
   if (!holder) throw new ServiceError('EINVAL', `no backend "${backend}" is configured`);
+  if (pool.ceph && holder.kind !== 'ceph') throw new ServiceError('EINVAL', `backend "${backend}" has no use for a Ceph's conf, user or keyring`);
+  const ceph = holder.kind === 'ceph' ? { ceph: cephMapping(pool.dir ?? pool.name, pool.ceph ?? {}) } : {};
   return ctx.poolLocks.run('create', async () => {
     if (await findPool(ctx, pool.name)) throw new ServiceError('EEXIST', `pool ${pool.name} exists`);
     const id = ((await readRecord<number>(ctx.store, keys.counter('pool'))) ?? 0) + 1;
@@ -34,7 +39,7 @@ export async function createPool(ctx: Context, pool: NewPool): Promise<PoolRecor
       if (await tx.get(keys.poolName(pool.name))) throw new ServiceError('EEXIST', `pool ${pool.name} exists`);
       if (((await tx.get<number>(keys.counter('pool'))) ?? 0) >= id) throw new ServiceError('EAGAIN', 'another pool was made at the same time');
       const apps = Object.fromEntries((pool.apps ?? []).map((app) => [app, {}]));
-      const record: PoolRecord = { id, name: pool.name, backend, ...place, apps, createTime: ctx.now() };
+      const record: PoolRecord = { id, name: pool.name, backend, ...place, apps, ...ceph, createTime: ctx.now() };
       tx.put(keys.counter('pool'), id);
       tx.put(keys.pool(id), record);
       tx.put(keys.poolName(pool.name), id);
