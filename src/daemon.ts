@@ -1,11 +1,12 @@
 // Puts the daemon together: store, backends, service, doors. Whoever calls it has read the configuration.
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Access } from './access/access.js';
 import { newKey } from './access/key.js';
 import type { UserRecords } from './access/user.js';
 import type { Backend } from './backend/backend.js';
 import { cephBackend } from './backend/ceph.js';
+import { CurvebsBackend } from './backend/curvebs/curvebs.js';
 import { openLocalBackend } from './backend/local.js';
 import type { Cluster } from './ceph/command.js';
 import { StoredOptions } from './ceph/stored-options.js';
@@ -55,7 +56,7 @@ export async function startDaemon(config: Config, hooks: DaemonHooks): Promise<D
     const { log } = hooks;
     const store = await openStore(config);
     undo.push(() => store.close());
-    const backends = await openBackends(config);
+    const backends = await openBackends(config, log);
     undo.push(() => Promise.all([...backends.values()].map((backend) => backend.close())));
     const options = new StoredOptions(store);
     await options.start();
@@ -128,6 +129,14 @@ async function openStore({ store }: Config): Promise<Store> {
   return openSqliteStore(store.path);
 }
 
-async function openBackends(config: Config): Promise<Map<string, Backend>> {
-  return new Map<string, Backend>([['local', await openLocalBackend(config.localRoot)], ['ceph', cephBackend]]);
+async function openBackends(config: Config, log: (line: string) => void): Promise<Map<string, Backend>> {
+  const backends = new Map<string, Backend>([['local', await openLocalBackend(config.localRoot)], ['ceph', cephBackend]]);
+  if (config.curvebsMds.length > 0) {
+    const password = config.curvebsRootPasswordFile === undefined ? undefined : (await readFile(config.curvebsRootPasswordFile, 'utf8')).trim();
+    backends.set('curvebs', new CurvebsBackend({
+      mds: config.curvebsMds, nebdSocket: config.curvebsNebdSocket, owner: config.curvebsOwner, timeoutMs: config.requestTimeoutMs, log,
+      ...(password === undefined ? {} : { rootPassword: password }),
+    }));
+  }
+  return backends;
 }

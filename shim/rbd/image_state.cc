@@ -46,6 +46,7 @@ LayerState read_layer(const json& from) {
     layer.volume.socket = volume.at("socket").get<std::string>();
     layer.volume.file = volume.at("file").get<std::string>();
     layer.volume.size = volume.at("size").get<uint64_t>();
+    layer.volume.block_size = volume.value("blockSize", 4096u);
   }
   return layer;
 }

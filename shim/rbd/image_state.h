@@ -18,6 +18,7 @@ struct VolumeState {
   std::string socket;  // nebd
   std::string file;    // nebd
   uint64_t size = 0;   // nebd: bytes of the volume
+  uint32_t block_size = 4096;  // nebd
 };
 
 struct LayerState {

@@ -7,6 +7,7 @@
 #include "block/device.h"
 #include "block/io_ring.h"
 #include "block/volume_file.h"
+#include "block/volume_nebd.h"
 #include "control/unique_fd.h"
 #include "rbd/image_state.h"
 
@@ -19,13 +20,17 @@ class Volumes {
   int open(const std::vector<LayerState>& layers, std::vector<UniqueFd> fds, uint64_t size,
            const std::shared_ptr<block::IoRing>& ring, bool direct);
 
-  block::Device& top() { return *file_; }
+  block::Device& top();
 
   // The image grew or shrank.
-  void set_size(uint64_t size) { file_->set_size(size); }
+  void set_size(uint64_t size);
 
  private:
+  int open_nebd(const VolumeState& volume);
+
+  // One of the two.
   std::unique_ptr<block::FileVolume> file_;
+  std::unique_ptr<block::NebdVolume> nebd_;
 };
 
 }  // namespace cbd::rbd

@@ -36,7 +36,7 @@ export interface VolumeRules {
   readonly sizeStep: number;
   /** Requests to a volume are in whole blocks of this many bytes. */
   readonly blockSize: number;
-  /** False: shrinkVolume does nothing, and a volume keeps its size for good. */
+  /** False: a volume keeps its size for good, and shrinkVolume only zeroes. */
   readonly canShrink: boolean;
   /** A volume name has at most this many bytes. */
   readonly maxNameBytes: number;
@@ -75,7 +75,7 @@ export interface Backend {
   extendVolume(place: Place, name: string, size: number): Promise<void>;
   /**
    * Where `rules.canShrink`: cuts a volume to the smallest that holds `size` bytes; its bytes from `size` (any number) on read as zeroes
-   * afterwards, also when it has grown again. Else does nothing.
+   * afterwards, also when it has grown again. Else the volume keeps its size, and its bytes from `size` on read as zeroes.
    */
   shrinkVolume(place: Place, name: string, size: number): Promise<void>;
   /** Removes a volume; one that is not there is fine. EBUSY where the backend says that it is in use for longer than a short retry. */
@@ -85,8 +85,8 @@ export interface Backend {
   /** Every volume in the directory, in no order. ENOENT where the directory does not exist. */
   listVolumes(place: Place): Promise<VolumeInfo[]>;
 
-  /** How a session reaches the volume. `session` (its id) and `writable` are for backends whose access depends on who and how. ENOENT. */
-  openVolume(place: Place, name: string, as: { writable: boolean; session: number }): Promise<VolumeAccess>;
+  /** How a session reaches the volume. `session` (its id), its process and `writable` are for backends whose access depends on who and how. ENOENT. */
+  openVolume(place: Place, name: string, as: { writable: boolean; session: number; pid?: number }): Promise<VolumeAccess>;
   /** Nothing of what the session was given (the volume, or all of them) may stay open on the host: it died or closed. Never fails. */
   closeVolumes(session: number, volume?: { place: Place; name: string }): Promise<void>;
   /** From when this resolves on, whoever opened the volume before can no longer write to it. Backends that cannot do so throw EOPNOTSUPP. */

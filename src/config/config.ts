@@ -26,6 +26,8 @@ export interface Config {
   readonly curvebsMds: readonly string[];
   readonly curvebsNebdSocket: string;
   readonly curvebsRootPasswordFile: string|undefined;
+  readonly curvebsOwner: string;
+  readonly curvebsSnapshotClone: string|undefined;
   /** Central options for clients by section: "global", "client", "client.cinder". */
   readonly ceph: ReadonlyMap<string, ReadonlyMap<string, string>>;
   /** Where each option's value came from, for `config show`. */
@@ -118,6 +120,8 @@ function build(parts: Pick<Config, 'dir'|'file'|'sources'|'ceph'>): Config {
     curvebsMds: parseList(value('curvebs_mds')),
     curvebsNebdSocket: value('curvebs_nebd_socket'),
     curvebsRootPasswordFile: value('curvebs_root_password_file') || undefined,
+    curvebsOwner: value('curvebs_owner'),
+    curvebsSnapshotClone: value('curvebs_snapshotclone') || undefined,
   };
 }
 

@@ -80,6 +80,14 @@ export const options = [
     name: 'curvebs_root_password_file', kind: 'path', isOptional: true, byDefault: () => '',
     help: ['CurveBS: a file with the password of its root user, for directories of other owners. Empty: none.'],
   },
+  {
+    name: 'curvebs_owner', kind: 'text', byDefault: () => 'cbd2rbd',
+    help: ['CurveBS: the owner of directories and volumes of pools that name none.'],
+  },
+  {
+    name: 'curvebs_snapshotclone', kind: 'text', isOptional: true, byDefault: () => '',
+    help: ['CurveBS: the address of snapshotcloneserver, host:port. Empty: no archives.'],
+  },
 ] as const satisfies readonly Option[];
 
 export type OptionName = (typeof options)[number]['name'];

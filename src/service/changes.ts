@@ -54,7 +54,7 @@ export async function openLayers(ctx: Context, open: OpenImage): Promise<{ layer
       if (!layer) throw new ServiceError('EIO', `layer ${id} of image ${record.name} has no record`);
       const writable = isWritable(open, index);
       const { backend, place } = await whereabouts(ctx, layer.pool);
-      const access = await backend.openVolume(place, layer.volume, { writable, session: open.session.id });
+      const access = await backend.openVolume(place, layer.volume, { writable, session: open.session.id, pid: open.session.identity.pid });
       accesses.push(access);
       const volume = access.driver === 'file'
         ? { driver: 'file', fd: fds++, size: layer.volumeSize, blockSize: access.blockSize }

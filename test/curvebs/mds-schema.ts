@@ -66,6 +66,11 @@ const MESSAGES: Readonly<Record<string, MessageShape>> = {
   GetAllocatedSizeResponse: { statusCode: [1, 'Status'], allocatedSize: [2, 'number'], allocSizeMap: [3, 'SizeMap[]'] },
   GetFileSizeRequest: fileNameOnly,
   GetFileSizeResponse: { statusCode: [1, 'Status'], fileSize: [2, 'number'] },
+  GetOrAllocateSegmentRequest: {
+    fileName: [1, 'text'], owner: [2, 'text'], offset: [3, 'number'], allocateIfNotExist: [4, 'bool'], signature: [6, 'text'], date: [7, 'number'],
+  },
+  GetOrAllocateSegmentResponse: { statusCode: [1, 'Status'], pageFileSegment: [2, 'Segment'] },
+  Segment: { logicalPoolID: [1, 'number'], segmentSize: [2, 'number'], chunkSize: [3, 'number'], startOffset: [4, 'number'] },
   FindFileMountPointRequest: fileNameOnly,
   FindFileMountPointResponse: { statusCode: [1, 'Status'], clientInfo: [2, 'Address[]'] },
   IncreaseFileEpochRequest: signed,

@@ -51,6 +51,7 @@ export const REQUIRED: Readonly<Record<string, readonly string[]>> = {
   DeleteFile: ['fileName', 'owner', 'date'], RecoverFile: ['fileName', 'owner', 'date'], ExtendFile: ['fileName', 'newSize', 'owner', 'date'],
   RenameFile: ['oldFileName', 'newFileName', 'owner', 'date'], ChangeOwner: ['fileName', 'newOwner', 'rootOwner', 'signature', 'date'],
   UpdateFileThrottleParams: ['fileName', 'owner', 'date', 'throttleParams'], GetAllocatedSize: ['fileName'], GetFileSize: ['fileName'],
+  GetOrAllocateSegment: ['fileName', 'owner', 'offset', 'allocateIfNotExist', 'date'],
   FindFileMountPoint: ['fileName'], IncreaseFileEpoch: ['fileName', 'owner', 'date'], CreateSnapShot: ['fileName', 'owner', 'date'],
   ListSnapShot: ['fileName', 'owner', 'date'], DeleteSnapShot: ['fileName', 'owner', 'date', 'seq'], CheckSnapShotStatus: ['fileName', 'owner', 'date', 'seq'],
 };
@@ -119,6 +120,7 @@ export class Mds {
       case 'UpdateFileThrottleParams': return this.updateThrottle(request);
       case 'GetAllocatedSize': return this.getAllocatedSize(request);
       case 'GetFileSize': return { fileSize: this.files.volumesBelow(this.resolve(text(request, 'fileName'))).reduce((sum, inode) => sum + (inode.length ?? 0), 0) };
+      case 'GetOrAllocateSegment': return this.getSegment(request);
       case 'FindFileMountPoint': return this.findMountPoint(request);
       case 'IncreaseFileEpoch': return this.increaseEpoch(request);
       case 'CreateSnapShot': return this.createSnapshot(request);
@@ -271,6 +273,16 @@ export class Mds {
 
   private allocatedBelow(inode: Inode): number {
     return this.files.volumesBelow(inode).reduce((sum, each) => sum + this.data.segments(each.id).length * GIB, 0);
+  }
+
+  /** Only whether there is one: where its chunks are is no client's business here. */
+  private getSegment(request: Request): Partial<Answer> {
+    const inode = this.authorised(request);
+    const offset = Number(request['offset']);
+    if (offset % GIB !== 0 || offset >= (inode.length ?? 0)) throw new Status('kParaError');
+    if (request['allocateIfNotExist'] !== false) throw new Status('kNotSupported');
+    if (!this.data.segments(inode.id).includes(offset / GIB)) throw new Status('kSegmentNotAllocated');
+    return { pageFileSegment: { logicalPoolID: 2, segmentSize: GIB, chunkSize: 16 * 1024 ** 2, startOffset: offset } };
   }
 
   private findMountPoint(request: Request): Partial<Answer> {

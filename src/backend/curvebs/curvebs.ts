@@ -1,0 +1,246 @@
+// The CurveBS backend: directories and volumes through the MDS, access through the host's nebd-server. Knows no image.
+
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import { setTimeout as pause } from 'node:timers/promises';
+import { ServiceError } from '../../service/errors.js';
+import type { Backend, Capacity, DirectoryUsage, Place, VolumeAccess, VolumeInfo, VolumeRules } from '../backend.js';
+import { fence } from './fence.js';
+import { MdsClient, ROOT, isStatus, type FileInfo } from './mds.js';
+import { decodeComponent, directoryPath, encodeComponent, encodeOwner, nebdName, openedName } from './names.js';
+import { NebdSession } from './nebd.js';
+import { zeroTail } from './zero-tail.js';
+
+const GIB = 1024 ** 3;
+const CAPACITY = 'topology_metric_cluster_logical_capacity';
+const ALLOCATED = 'topology_metric_cluster_logical_alloc';
+
+export interface CurvebsOptions {
+  /** host:port of every MDS. */
+  readonly mds: readonly string[];
+  /** nebd-server's socket on this host. */
+  readonly nebdSocket: string;
+  /** Of places that name no owner. */
+  readonly owner: string;
+  readonly rootPassword?: string;
+  /** How long a call may take, with its retries. */
+  readonly timeoutMs: number;
+  readonly log: (line: string) => void;
+}
+
+/** How long a removal waits for a volume that is "in use": a client that closed it is forgotten within this time. */
+const IN_USE_MS = 5000;
+const IN_USE_PAUSE_MS = 250;
+const CAPACITY_KEPT_MS = 2000;
+
+/** A volume that was given to a session. */
+interface Given {
+  readonly path: string;
+  /** The name without what the client's process adds to it. */
+  readonly file: string;
+  /** 0: not known. */
+  readonly pid: number;
+}
+
+export class CurvebsBackend implements Backend {
+  readonly kind = 'curvebs';
+  readonly rules: VolumeRules = { minSize: 10 * GIB, maxSize: 20 * 1024 * GIB, sizeStep: GIB, blockSize: 4096, canShrink: false, maxNameBytes: 200 };
+  private readonly mds: MdsClient;
+  private readonly given = new Map<number, Given[]>();
+  private readonly host = hostname().replace(/[^A-Za-z0-9.-]/g, '') || 'host';
+  private known: { capacity: Capacity; at: number } | undefined;
+
+  constructor(private readonly options: CurvebsOptions) {
+    const { mds, rootPassword, timeoutMs } = options;
+    this.mds = new MdsClient({ addresses: mds, timeoutMs, ...(rootPassword === undefined ? {} : { rootPassword }) });
+  }
+
+  async createDirectory(place: Place): Promise<void> {
+    const path = directoryPath(place.dir);
+    const owner = this.ownerOf(place);
+    // CurveBS compares the owner on every level, so each directory on the way must be this owner's.
+    const parts = path.slice(1).split('/');
+    for (let depth = 1; depth <= parts.length; depth++) await this.createOne(`/${parts.slice(0, depth).join('/')}`, owner);
+  }
+
+  async removeDirectory(place: Place): Promise<void> {
+    await this.mds.deleteFile(directoryPath(place.dir), this.ownerOf(place)).catch(unless('kFileNotExists'));
+  }
+
+  async statDirectory(place: Place): Promise<DirectoryUsage> {
+    const volumes = await this.listVolumes(place);
+    return { volumes: volumes.length, allocated: await this.mds.getAllocatedSize(directoryPath(place.dir)) };
+  }
+
+  async createVolume(place: Place, name: string, size: number): Promise<void> {
+    const [path, owner] = this.volumePath(place, name);
+    try {
+      await this.mds.createFile(path, owner, { length: size });
+    } catch (error) {
+      if (!isStatus(error, 'kFileExists')) throw error;
+      const info = await this.mds.getFileInfo(path, owner);
+      const isOurs = isVolume(info) && info.length === size && (await this.mds.getAllocatedSize(path)) === 0;
+      if (!isOurs) throw error;
+    }
+    // Whoever opens a volume while its epoch is 0 can never be fenced.
+    const info = await this.mds.getFileInfo(path, owner);
+    if ((info.epoch ?? 0) > 0) return;
+    await this.mds.increaseEpoch(path, owner).catch((error: unknown) => {
+      if (!(error instanceof ServiceError) || error.errno !== 'EOPNOTSUPP') throw error;
+      this.options.log(`this CurveBS has no epochs: writers of '${path}' cannot be fenced`);
+    });
+  }
+
+  async extendVolume(place: Place, name: string, size: number): Promise<void> {
+    const [path, owner] = this.volumePath(place, name);
+    const info = await this.mds.getFileInfo(path, owner);
+    if (info.length < size) await this.mds.extendFile(path, owner, size).catch(unless('kShrinkBiggerFile'));
+  }
+
+  /** The volume keeps its size. What lies past `size` is zeroed, so that it is zero when the image grows again. */
+  async shrinkVolume(place: Place, name: string, size: number): Promise<void> {
+    const [path, owner] = this.volumePath(place, name);
+    const nebd = await NebdSession.connect(this.options.nebdSocket, this.options.timeoutMs);
+    try {
+      const file = await nebd.open(nebdName(this.token('trim'), path, owner));
+      try {
+        await zeroTail(nebd, file, size, (offset) => this.mds.isAllocated(path, owner, offset));
+      } finally {
+        await nebd.closeFile(file.fd).catch(() => undefined);
+      }
+    } finally {
+      nebd.close();
+    }
+  }
+
+  async removeVolume(place: Place, name: string): Promise<void> {
+    const [path, owner] = this.volumePath(place, name);
+    const deadline = performance.now() + IN_USE_MS;
+    for (;;) {
+      try {
+        await this.mds.deleteFile(path, owner);
+        return;
+      } catch (error) {
+        if (isStatus(error, 'kFileNotExists')) return;
+        if (!isStatus(error, 'kFileOccupied') || performance.now() > deadline) throw error;
+      }
+      await pause(IN_USE_PAUSE_MS);
+    }
+  }
+
+  async statVolume(place: Place, name: string): Promise<VolumeInfo | undefined> {
+    const [path, owner] = this.volumePath(place, name);
+    const info = await this.mds.find(path, owner);
+    if (info === undefined || !isVolume(info)) return undefined;
+    return { name, size: info.length, allocated: await this.mds.getAllocatedSize(path) };
+  }
+
+  async listVolumes(place: Place): Promise<VolumeInfo[]> {
+    const owner = this.ownerOf(place);
+    const found = await this.mds.listDir(directoryPath(place.dir), owner);
+    // Another owner's volume among ours cannot be opened by us.
+    return found.filter((info) => isVolume(info) && info.owner === owner).map((info) => ({ name: decodeComponent(info.fileName), size: info.length }));
+  }
+
+  async openVolume(place: Place, name: string, as: { writable: boolean; session: number; pid?: number }): Promise<VolumeAccess> {
+    const [path, owner] = this.volumePath(place, name);
+    const info = await this.mds.getFileInfo(path, owner);
+    if (!isVolume(info)) throw new ServiceError('ENOENT', `'${path}' is no volume`);
+    const file = nebdName(this.token(String(as.session)), path, owner);
+    this.given.set(as.session, [...(this.given.get(as.session) ?? []), { path, file, pid: as.pid ?? 0 }]);
+    const blockSize = info.blocksize === 512 ? 512 : 4096;
+    return { driver: 'nebd', socket: this.options.nebdSocket, file, size: info.length, blockSize };
+  }
+
+  /** A client that closes an image has closed its volumes; one that died has left them in nebd-server's table, and "in use". */
+  async closeVolumes(session: number, volume?: { place: Place; name: string }): Promise<void> {
+    const given = this.given.get(session) ?? [];
+    const path = volume && this.volumePath(volume.place, volume.name)[0];
+    const kept = path === undefined ? [] : given.filter((each) => each.path !== path);
+    if (kept.length > 0) this.given.set(session, kept);
+    else this.given.delete(session);
+    if (path === undefined) await this.closeLeftovers(given.filter((each) => each.pid > 0));
+  }
+
+  /** The volumes that sessions on this host have open, and under which names nebd-server knows them. */
+  openVolumes(): Array<{ session: number; path: string; name: string }> {
+    return [...this.given].flatMap(([session, given]) => given.map(({ path, file, pid }) => ({ session, path, name: openedName(file, pid) })));
+  }
+
+  async fenceVolume(place: Place, name: string): Promise<void> {
+    const [path, owner] = this.volumePath(place, name);
+    await fence(this.mds, path, owner, this.options.timeoutMs);
+  }
+
+  /** Of the whole cluster: CurveBS has no quotas. ETIMEDOUT until a new leader knows its capacity (10 s). */
+  async capacity(): Promise<Capacity> {
+    if (this.known && performance.now() - this.known.at < CAPACITY_KEPT_MS) return this.known.capacity;
+    const [totalBytes, usedBytes] = [await this.mds.variable(CAPACITY), await this.mds.variable(ALLOCATED)];
+    if (totalBytes === undefined || usedBytes === undefined) {
+      if (this.known) return this.known.capacity;
+      throw new ServiceError('ETIMEDOUT', 'the MDS does not know its capacity yet');
+    }
+    const capacity = { totalBytes, usedBytes, availBytes: Math.max(0, totalBytes - usedBytes) };
+    this.known = { capacity, at: performance.now() };
+    return capacity;
+  }
+
+  async close(): Promise<void> {
+    this.mds.close();
+  }
+
+  private async createOne(path: string, owner: string): Promise<void> {
+    const found = await this.mds.find(path, owner);
+    if (found !== undefined) {
+      if (found.fileType !== 'INODE_DIRECTORY') throw new ServiceError('ENOTDIR', `'${path}' is a volume`);
+      return;
+    }
+    await this.mds.createFile(path, owner, { directory: true }).catch(async (error: unknown) => {
+      if (isStatus(error, 'kFileExists')) return;
+      // The first level is root's to make in some clusters; root makes it and hands it over.
+      if (!isStatus(error, 'kOwnerAuthFail') || !this.mds.canBeRoot) throw error;
+      await this.mds.createFile(path, ROOT, { directory: true });
+      await this.mds.changeOwner(path, owner);
+    });
+  }
+
+  private volumePath(place: Place, name: string): [path: string, owner: string] {
+    return [`${directoryPath(place.dir)}/${encodeComponent(name)}`, this.ownerOf(place)];
+  }
+
+  private ownerOf(place: Place): string {
+    return encodeOwner(place.owner || this.options.owner);
+  }
+
+  private token(for_: string): string {
+    return `cbd2rbd-${this.host}-${for_}-${randomBytes(6).toString('hex')}`;
+  }
+
+  private async closeLeftovers(given: readonly Given[]): Promise<void> {
+    if (given.length === 0) return;
+    let nebd: NebdSession | undefined;
+    try {
+      nebd = await NebdSession.connect(this.options.nebdSocket, this.options.timeoutMs);
+      for (const { file, pid } of given) {
+        // OpenFile of a name that is open answers with its fd.
+        const opened = await nebd.open(openedName(file, pid));
+        await nebd.closeFile(opened.fd);
+      }
+    } catch (error) {
+      this.options.log(`volumes of a process that is gone stay open in nebd-server for half a minute: ${String(error)}`);
+    } finally {
+      nebd?.close();
+    }
+  }
+}
+
+function isVolume(info: FileInfo): boolean {
+  return info.fileType === 'INODE_PAGEFILE';
+}
+
+/** For catch(): passes over refusals that mean that it is done already. */
+function unless(...statuses: string[]): (error: unknown) => void {
+  return (error) => {
+    if (!isStatus(error, ...statuses)) throw error;
+  };
+}

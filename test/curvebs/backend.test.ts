@@ -1,0 +1,243 @@
+// The CurveBS backend over the stand-in: what it makes, refuses and repeats.
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import t, { type Test } from 'tap';
+import { CurvebsBackend } from '../../src/backend/curvebs/curvebs.js';
+import { MdsClient } from '../../src/backend/curvebs/mds.js';
+import { decodeComponent, decodeOwner, directoryPath, encodeComponent, encodeOwner, nebdName, openedName } from '../../src/backend/curvebs/names.js';
+import { NebdSession } from '../../src/backend/curvebs/nebd.js';
+import { ServiceError } from '../../src/service/errors.js';
+import { Cluster, DEFAULT_ROOT_PASSWORD, freePort, type ClusterOptions } from './cluster.js';
+import { GIB } from './namespace.js';
+
+const place = { dir: '/openstack/volumes', owner: 'cinder' };
+
+interface Setting {
+  readonly cluster: Cluster;
+  readonly backend: CurvebsBackend;
+  readonly mds: MdsClient;
+  readonly lines: string[];
+}
+
+async function setUp(test: Test, options: Partial<ClusterOptions> = {}, timeoutMs = 5000): Promise<Setting> {
+  const folder = mkdtempSync(join(tmpdir(), 'curvebs-'));
+  const cluster = new Cluster({ folder, ...options });
+  await cluster.start();
+  const lines: string[] = [];
+  const backend = new CurvebsBackend({
+    mds: cluster.mdsAddresses, nebdSocket: cluster.nebdSocket, owner: 'cbd2rbd', rootPassword: DEFAULT_ROOT_PASSWORD, timeoutMs, log: (line) => lines.push(line),
+  });
+  const mds = new MdsClient({ addresses: cluster.mdsAddresses, rootPassword: DEFAULT_ROOT_PASSWORD, timeoutMs });
+  test.teardown(async () => {
+    mds.close();
+    await backend.close();
+    await cluster.stop();
+    rmSync(folder, { recursive: true });
+  });
+  return { cluster, backend, mds, lines };
+}
+
+/** The errno that it is refused with; its message must name `named`. */
+async function refusal(test: Test, doing: Promise<unknown>, named: string): Promise<string | undefined> {
+  const error: unknown = await doing.then(() => undefined, (reason: unknown) => reason);
+  test.ok(error instanceof ServiceError && error.message.includes(named), `'${named}' is named in: ${String(error)}`);
+  return error instanceof ServiceError ? error.errno : undefined;
+}
+
+t.test('directories: made with all above them, listed, removed when empty, each as often as one likes', async (test) => {
+  const { backend } = await setUp(test);
+  await backend.createDirectory(place);
+  await backend.createDirectory(place);
+  test.same(await backend.statDirectory(place), { volumes: 0, allocated: 0 });
+  await backend.createVolume(place, 'layer-1', 10 * GIB);
+  test.equal(await refusal(test, backend.removeDirectory(place), '/openstack/volumes'), 'ENOTEMPTY');
+  test.equal(await refusal(test, backend.createDirectory({ ...place, owner: 'glance' }), '/openstack'), 'EPERM');
+  await backend.removeVolume(place, 'layer-1');
+  await backend.removeVolume(place, 'layer-1');
+  await backend.removeDirectory(place);
+  await backend.removeDirectory(place);
+  test.equal(await refusal(test, backend.statDirectory(place), '/openstack/volumes'), 'ENOENT');
+});
+
+t.test('a pool without an owner has the configured one', async (test) => {
+  const { backend, cluster } = await setUp(test);
+  await backend.createDirectory({ dir: 'pool-1', owner: '' });
+  test.equal(cluster.files.child(0, 'pool-1')?.owner, 'cbd2rbd');
+});
+
+t.test('volumes: made, made again after a crash, grown, listed, removed to the recycle bin', async (test) => {
+  const { backend, cluster } = await setUp(test);
+  await backend.createDirectory(place);
+  await backend.createVolume(place, 'layer-1', 10 * GIB);
+  await backend.createVolume(place, 'layer-1', 10 * GIB);
+  test.equal(await refusal(test, backend.createVolume(place, 'layer-1', 11 * GIB), 'layer-1'), 'EEXIST');
+  test.equal(await refusal(test, backend.createVolume(place, 'layer-2', 4000 * GIB), 'layer-2'), 'ENOSPC');
+  test.ok((cluster.mds.find('/openstack/volumes/layer-1', 'cinder')?.epoch ?? 0) > 0, 'its epoch was raised, so that writers can be fenced');
+  await backend.extendVolume(place, 'layer-1', 12 * GIB);
+  await backend.extendVolume(place, 'layer-1', 11 * GIB);
+  test.same(await backend.statVolume(place, 'layer-1'), { name: 'layer-1', size: 12 * GIB, allocated: 0 });
+  test.same(await backend.listVolumes(place), [{ name: 'layer-1', size: 12 * GIB }]);
+  test.equal(await backend.statVolume(place, 'layer-9'), undefined);
+  await cluster.data.write(cluster.mds.find('/openstack/volumes/layer-1', 'cinder')!.id, 0, Buffer.alloc(4096, 1));
+  test.equal((await backend.statVolume(place, 'layer-1'))?.allocated, GIB);
+  test.equal(await refusal(test, backend.createVolume(place, 'layer-1', 12 * GIB), 'layer-1'), 'EEXIST', 'one with data in it was not left by an interrupted creation');
+  await backend.removeVolume(place, 'layer-1');
+  test.match(cluster.files.list(1).map((inode) => inode.fileName), [/^layer-1-/], 'it can be recovered by CurveBS');
+});
+
+t.test('names that lead elsewhere are refused before anything is sent', async (test) => {
+  const { backend, cluster } = await setUp(test);
+  for (const dir of ['', '/', '/RecycleBin', '/RecycleBin/x', '/a/../b', '/a//b', '.', 'x'.repeat(300)]) {
+    test.match(await backend.createDirectory({ dir, owner: 'cinder' }).then(() => 'made', (error: ServiceError) => error.errno), /EINVAL|ENAMETOOLONG/, `directory '${dir.slice(0, 20)}'`);
+  }
+  for (const owner of ['root']) test.equal(await refusal(test, backend.createDirectory({ dir: '/a', owner }), 'root'), 'EINVAL');
+  test.equal(await refusal(test, backend.createVolume(place, '..', 10 * GIB), '..'), 'EINVAL');
+  test.equal(await refusal(test, new MdsClient({ addresses: cluster.mdsAddresses, timeoutMs: 1000 }).deleteFile('/RecycleBin', 'root'), '/RecycleBin'), 'EPERM');
+});
+
+t.test('what CurveBS cannot hold in a name is encoded, and back', async (test) => {
+  for (const name of ['cinder', 'nova_compute', 'ü/%_', '%41', 'a b', '__']) test.equal(decodeOwner(encodeOwner(name)), name, `owner ${name}`);
+  test.notMatch(encodeOwner('nova_compute'), /_/);
+  test.not(encodeOwner('%5F'), encodeOwner('_'));
+  for (const name of ['disk', 'a_b', 'a:b', '50%', 'tab\there', 'a/b', 'ü']) test.equal(decodeComponent(encodeComponent(name)), name, `name ${name}`);
+  test.notMatch(encodeComponent('a/b'), /\//);
+  test.equal(decodeComponent('100%_sure'), '100%_sure', "another tool's name stands for itself");
+  test.equal(directoryPath('a/b'), '/a/b');
+  test.equal(nebdName('token', '/a/b:c_d', 'cinder'), 'cbd:token//a/b:c_d_cinder_:');
+  test.equal(openedName('cbd:token//a/b_cinder_:', 42), 'cbd:token-42.0//a/b_cinder_:');
+});
+
+t.test('a volume with a colon and an underscore in its name can be opened', async (test) => {
+  const { backend, cluster } = await setUp(test);
+  await backend.createDirectory(place);
+  await backend.createVolume(place, 'a:b_c', 10 * GIB);
+  const access = await backend.openVolume(place, 'a:b_c', { writable: true, session: 1, pid: 7 });
+  const nebd = await NebdSession.connect(cluster.nebdSocket, 1000);
+  const file = await nebd.open(access.driver === 'nebd' ? access.file : '');
+  test.equal(file.size, 10 * GIB);
+  for (const [offset, length] of [[0, 0], [512, 4096], [0, 512], [10 * GIB, 4096], [10 * GIB - 4096, 8192], [-4096, 4096]] as const) {
+    test.equal(await refusal(test, nebd.read(file, offset, length), `${length} bytes at ${offset}`), 'EINVAL');
+    test.equal(await refusal(test, nebd.discard(file, offset, length), `${length} bytes at ${offset}`), 'EINVAL');
+  }
+  test.equal(cluster.nebdServer.crash, undefined);
+  nebd.close();
+});
+
+t.test('rename never replaces anything', async (test) => {
+  const { backend, mds, cluster } = await setUp(test);
+  await backend.createDirectory(place);
+  await backend.createVolume(place, 'one', 10 * GIB);
+  await backend.createVolume(place, 'two', 11 * GIB);
+  const [one, two] = [cluster.mds.find('/openstack/volumes/one', 'cinder')!.id, cluster.mds.find('/openstack/volumes/two', 'cinder')!.id];
+  test.equal(await refusal(test, mds.renameFile('/openstack/volumes/one', '/openstack/volumes/two', 'cinder'), 'two'), 'EEXIST');
+  test.equal(await refusal(test, mds.renameFile('/openstack/volumes/none', '/openstack/volumes/three', 'cinder'), 'none'), 'ENOENT');
+  // Many at once to one name: one gets it, and every volume is still there.
+  const outcomes = await Promise.all(['one', 'two'].map((name) => mds.renameFile(`/openstack/volumes/${name}`, '/openstack/volumes/new', 'cinder').then(() => 'done', (error: ServiceError) => error.errno)));
+  test.same([...outcomes].sort(), ['EEXIST', 'done'].sort());
+  const left = (await backend.listVolumes(place)).map(({ name }) => name);
+  test.equal(left.length, 2);
+  for (const id of [one, two]) test.equal(cluster.files.get(id)?.parentId, cluster.mds.find('/openstack/volumes/new', 'cinder')?.parentId, `volume ${id} is not in the recycle bin`);
+});
+
+t.test('the leader may change, and every call finds the new one', async (test) => {
+  const ports = [await freePort(), await freePort(), await freePort()];
+  const { backend, cluster } = await setUp(test, { mdsPorts: ports });
+  await backend.createDirectory(place);
+  for (const leader of [2, 1, 0, 2]) {
+    await cluster.setLeader(leader);
+    await backend.createVolume(place, `layer-${leader}`, 10 * GIB);
+  }
+  const looking = backend.listVolumes(place);
+  await cluster.setLeader(-1);
+  const patient = backend.listVolumes(place);
+  await pause(300);
+  await cluster.setLeader(1);
+  test.equal((await patient).length, 3);
+  await looking;
+});
+
+t.test('without an MDS, and with one that says nothing, a call ends in ETIMEDOUT in time', async (test) => {
+  const { backend, cluster } = await setUp(test, {}, 400);
+  await backend.createDirectory(place);
+  cluster.mdsServers[0]!.silent = true;
+  test.equal(await refusal(test, backend.listVolumes(place), 'no MDS of CurveBS answers'), 'ETIMEDOUT');
+  await cluster.setLeader(-1);
+  test.equal(await refusal(test, backend.listVolumes(place), cluster.mdsAddresses[0]!), 'ETIMEDOUT');
+});
+
+t.test('what a dead client left open is closed, and its volume can be removed at once', async (test) => {
+  const { backend, cluster } = await setUp(test);
+  await backend.createDirectory(place);
+  await backend.createVolume(place, 'layer-1', 10 * GIB);
+  const access = await backend.openVolume(place, 'layer-1', { writable: true, session: 5, pid: 4711 });
+  const [opened] = backend.openVolumes();
+  test.match(opened, { session: 5, path: '/openstack/volumes/layer-1' });
+  const client = await NebdSession.connect(cluster.nebdSocket, 1000);
+  await client.open(opened!.name);
+  client.close();
+  test.same(cluster.nebd.names(), [opened!.name]);
+  await pause(1400);
+  test.equal(await refusal(test, cluster.mds.call('DeleteFile', { fileName: '/openstack/volumes/layer-1', owner: 'cinder', date: Date.now() * 1000 }).statusCode === 'kFileOccupied' ? Promise.reject(new ServiceError('EBUSY', 'in use')) : Promise.resolve(), 'in use'), 'EBUSY');
+  await backend.closeVolumes(5);
+  test.same(cluster.nebd.names(), []);
+  test.same(backend.openVolumes(), []);
+  await backend.removeVolume(place, 'layer-1');
+  test.equal(access.driver, 'nebd');
+});
+
+t.test('a removal waits a while for a volume that is in use, and then says so', async (test) => {
+  const { backend, cluster } = await setUp(test);
+  await backend.createDirectory(place);
+  await backend.createVolume(place, 'layer-1', 10 * GIB);
+  const client = await NebdSession.connect(cluster.nebdSocket, 1000);
+  const file = await client.open('cbd:x//openstack/volumes/layer-1_cinder_:');
+  await pause(1400);
+  const removing = backend.removeVolume(place, 'layer-1');
+  await pause(300);
+  await client.closeFile(file.fd);
+  await removing;
+  client.close();
+  test.equal(await backend.statVolume(place, 'layer-1'), undefined);
+});
+
+t.test('a fenced writer writes no more, and one who opens afterwards does', async (test) => {
+  const { backend, cluster } = await setUp(test, { returnRpcWhenIoError: true });
+  await backend.createDirectory(place);
+  await backend.createVolume(place, 'layer-1', 10 * GIB);
+  const client = await NebdSession.connect(cluster.nebdSocket, 1000);
+  const before = await client.open('cbd:before//openstack/volumes/layer-1_cinder_:');
+  for (const offset of [0, GIB, 2 * GIB]) await client.write(before, offset, Buffer.alloc(4096, 1));
+  await backend.fenceVolume(place, 'layer-1');
+  for (const offset of [0, GIB, 2 * GIB]) test.equal(await refusal(test, client.write(before, offset, Buffer.alloc(4096, 2)), `Write at ${offset}`), 'EIO');
+  const after = await client.open('cbd:after//openstack/volumes/layer-1_cinder_:');
+  for (const offset of [0, GIB, 2 * GIB]) {
+    test.equal((await client.read(after, offset, 4096))[0], 1);
+    await client.write(after, offset, Buffer.alloc(4096, 3));
+  }
+  client.close();
+});
+
+t.test('what lies past the end of a shrunk image is zero to the byte, and whole segments are given back', async (test) => {
+  const { backend, cluster } = await setUp(test);
+  await backend.createDirectory(place);
+  await backend.createVolume(place, 'layer-1', 10 * GIB);
+  const { id } = cluster.mds.find('/openstack/volumes/layer-1', 'cinder')!;
+  const end = GIB - 8192 + 1000;
+  for (const offset of [GIB - 8192, 3 * GIB + 12345 * 4096]) await cluster.data.write(id, offset, Buffer.alloc(8192, 7));
+  await backend.shrinkVolume(place, 'layer-1', end);
+  const kept = await cluster.data.read(id, GIB - 8192, 8192);
+  test.ok(kept.subarray(0, 1000).every((byte) => byte === 7), 'what is before the end stays');
+  test.ok(kept.subarray(1000).every((byte) => byte === 0), 'the rest is zero');
+  test.ok((await cluster.data.read(id, 3 * GIB + 12345 * 4096, 8192)).every((byte) => byte === 0), 'and so is all behind');
+  test.equal(cluster.nebdServer.counts.get('Discard'), 1, 'a whole segment is given back');
+  test.same(cluster.nebd.names(), [], 'and nothing stays open');
+  test.ok((cluster.nebdServer.counts.get('Read') ?? 0) < 1100, 'segments that take no space are not read');
+});
+
+t.test('capacity comes from the variables, when the leader has them', async (test) => {
+  const { backend } = await setUp(test, { capacity: 3000 * GIB }, 500);
+  test.equal(await refusal(test, backend.capacity(), 'capacity'), 'ETIMEDOUT');
+});
