@@ -53,7 +53,7 @@ export async function benchLocal(parent: string): Promise<void> {
   const nbdkit = startNbdkit(folder);
   try {
     daemon.python(`rbd.RBD().create(pool, 'bench', ${SIZE})`);
-    const plain: Engine = { name: 'plain file', options: ['--ioengine=io_uring', '--direct=1', `--filename=${join(folder, 'plain.img')}`], environment: process.env };
+    const plain: Engine = { name: 'plain file', options: ['--ioengine=io_uring', `--filename=${join(folder, 'plain.img')}`], environment: process.env };
     const ours: Engine = { name: 'cbd2rbd', options: ['--ioengine=rbd', '--pool=rbd', '--rbdname=bench', '--clientname=admin'], environment: daemon.environment };
     const ceph = startCeph(folder);
     const engines = [plain, ours, ...(nbdkit ? [nbdkit.engine] : []), ...(ceph ? [ceph] : [])];
