@@ -16,12 +16,14 @@ import type { Methods } from './rpc/method.js';
 import { imageMethods } from './rpc/methods/images.js';
 import { monMethods } from './rpc/methods/mon.js';
 import { poolMethods } from './rpc/methods/pools.js';
+import { snapshotMethods } from './rpc/methods/snapshots.js';
 import { trashMethods } from './rpc/methods/trash.js';
 import { RpcServer } from './rpc/server.js';
 import { clusterId } from './service/cluster.js';
 import { Context } from './service/context.js';
 import { dropExclusiveLocksOf } from './service/exclusive-lock.js';
 import { releaseLocksOf } from './service/locks.js';
+import { releaseOwnershipOf } from './service/ownership.js';
 import { poolAdmin } from './service/pool-admin.js';
 import { createPool, listPools } from './service/pools.js';
 import { daemonStatus } from './service/status.js';
@@ -87,6 +89,7 @@ export async function startDaemon(config: Config, hooks: DaemonHooks): Promise<D
 
 /** What a session held is free when it has ended. */
 function releaseWithSessions(ctx: Context): void {
+  ctx.sessions.onEnd((session, how) => releaseOwnershipOf(ctx, session, how));
   ctx.sessions.onEnd((session) => dropExclusiveLocksOf(ctx, session));
   ctx.sessions.onEnd(async (session, { orderly }) => { if (!orderly) await releaseLocksOf(ctx, session); });
   ctx.sessions.onEnd(async (session) => { for (const backend of ctx.backends.values()) await backend.closeVolumes(session.id); });
@@ -120,7 +123,7 @@ function allMethods(cluster: Cluster, about: { config: Config; stop: () => void 
     name, async ({ identity, params }) => ({ result: (await method(identity, params.fields)) as object }),
   ]));
   const mon = monMethods(cluster);
-  return { ...imageMethods, ...poolMethods, ...trashMethods, ...mon, ...adminRpc };
+  return { ...imageMethods, ...snapshotMethods, ...poolMethods, ...trashMethods, ...mon, ...adminRpc };
 }
 
 async function openStore({ store }: Config): Promise<Store> {

@@ -38,6 +38,8 @@ export interface VolumeRules {
   readonly blockSize: number;
   /** False: a volume keeps its size for good, and shrinkVolume only zeroes. */
   readonly canShrink: boolean;
+  /** A writer's requests may arrive at the volume after its process died, so it is fenced before another writes. */
+  readonly fencesDead?: boolean;
   /** A volume name has at most this many bytes. */
   readonly maxNameBytes: number;
 }

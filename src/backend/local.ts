@@ -1,8 +1,10 @@
 // Volumes as sparse files below one root: a directory a pool, a file a volume. The daemon opens the files; sessions get
 // descriptors, so nobody else needs rights on them. It knows nothing of images.
+import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
-import { mkdir, open, readdir, rmdir, stat, statfs, unlink, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rmdir, stat, statfs, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { ServiceError, Errno, type ErrnoName } from '../service/errors.js';
 import { roundVolumeSize, type Backend, type Capacity, type DirectoryUsage, type Place, type VolumeAccess, type VolumeInfo, type VolumeRules } from './backend.js';
 
@@ -77,6 +79,7 @@ class LocalBackend implements Backend {
   async removeVolume(place: Place, name: string): Promise<void> {
     await this.guard(name, async () => {
       await unlink(this.path(place, name)).catch(ignoreMissing);
+      await unlink(`${this.path(place, name)}.fenced`).catch(ignoreMissing);
       await syncDirectory(this.directory(place)).catch(ignoreMissing);
     });
   }
@@ -108,8 +111,21 @@ class LocalBackend implements Backend {
     // A descriptor is closed by its process, or with it.
   }
 
-  async fenceVolume(_place: Place, name: string): Promise<void> {
-    throw new ServiceError('EOPNOTSUPP', `volume ${name}: a file cannot be taken from a process that has it open`);
+  /** A file cannot be taken from who has it open, so the volume moves to a file of its own; the old one takes what still comes. */
+  async fenceVolume(place: Place, name: string): Promise<void> {
+    await this.guard(name, async () => {
+      const path = this.path(place, name);
+      const copy = `${path}.fenced`;
+      await promisify(execFile)('cp', ['--reflink=auto', '--sparse=always', '--no-dereference', '--preserve=mode', path, copy]);
+      const file = await open(copy, constants.O_RDWR);
+      try {
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await rename(copy, path);
+      await syncDirectory(this.directory(place));
+    });
   }
 
   async capacity(): Promise<Capacity> {

@@ -29,6 +29,11 @@ export class Context {
   /** One change at a time to an image: held while volumes and records change together. */
   readonly imageLocks = new KeyedLock();
   readonly poolLocks = new KeyedLock();
+  /** Images (imageKey) whose writer died: its volume is to be fenced before another writes, where the backend needs that. */
+  readonly deadWriters = new Set<string>();
+  /** Set where layers are merged in the background. */
+  stirMerging: (() => void) | undefined;
+  private serial = Date.now() * 1000;
   private readonly clock: () => number;
 
   constructor(options: ServiceOptions) {
@@ -39,6 +44,12 @@ export class Context {
     this.clock = options.now ?? Date.now;
     this.ops = new Ops(options.store, this.clock);
     this.sessions = new Sessions(options.store, { graceMs: options.graceMs, log: options.log });
+  }
+
+  /** Numbers that grow, also over a restart: a session ignores a state that is older than one it has. */
+  nextSerial(): number {
+    this.serial += 1;
+    return this.serial;
   }
 
   now(): Time {

@@ -1,6 +1,6 @@
 // The managed exclusive lock, as far as a client asks for it. Behind: rbd_lock_acquire/release/break, rbd_lock_get_owners,
 // rbd_is_exclusive_lock_owner. A cow head's ownership is another matter: ownership.ts.
-import { changed, holds } from './changes.js';
+import { changed, holds } from './state.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { Feature } from './features.js';
@@ -81,5 +81,6 @@ async function requireFeature(ctx: Context, image: ImageRef): Promise<void> {
 }
 
 async function tellOthers(ctx: Context, open: OpenImage, method: string): Promise<void> {
-  await ctx.sessions.askAll(ctx.sessions.openersOf(open.image).filter((other) => other !== open), method, () => ({}));
+  const others = ctx.sessions.openersOf(open.image).filter((other) => other !== open);
+  await Promise.all(others.map((other) => ctx.sessions.askOne(other, method, { params: {} })));
 }

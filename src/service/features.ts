@@ -2,7 +2,7 @@
 // Behind: rbd_update_features, and the feature options of the create calls.
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
-import { changed } from './changes.js';
+import { changed } from './state.js';
 import { changeImage } from './images.js';
 import type { ImageRef } from './records.js';
 

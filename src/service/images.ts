@@ -1,6 +1,6 @@
 // Images: making, finding, listing and renaming them. Behind: rbd_create*, rbd_list*, rbd_rename.
 import { randomBytes } from 'node:crypto';
-import { changed } from './changes.js';
+import { changed } from './state.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { Feature, featuresForCreate, type FeatureOptions } from './features.js';
@@ -10,7 +10,7 @@ import { findPool } from './pools.js';
 import { keys, type At, type ImageRecord, type ImageRef } from './records.js';
 import type { Session } from './sessions.js';
 import { readRecord, transact } from './transact.js';
-import { makePlainLayer } from './volumes.js';
+import { makeLayer } from './volumes.js';
 
 export interface CreateOptions extends FeatureOptions {
   readonly format?: number;
@@ -41,13 +41,9 @@ export async function createImage(ctx: Context, session: Session, request: Creat
     const shape = await shapeOf(ctx, session.identity.entity, request.options);
     checkSize(size, shape);
     await transact(ctx.store, (tx) => requireNamespace(tx, at));
-    const layer = await makePlainLayer(ctx, shape.dataPool ?? at.pool, size);
-    const id = session.id.toString(16) + randomBytes(4).toString('hex');
-    const now = ctx.now();
-    const record: ImageRecord = {
-      id, name, pool: at.pool, namespace: at.namespace, size, ...shape, opFeatures: 0, flags: 0,
-      createTime: now, accessTime: now, modifyTime: now, layers: [layer.record.id],
-    };
+    const id = newImageId(session);
+    const layer = await makeLayer(ctx, { pool: shape.dataPool ?? at.pool, image: id, kind: 'plain', size });
+    const record: ImageRecord = { ...newRecord(ctx, { id, name, at, size, shape }), top: { layer: layer.record.id, overlap: size }, head: true };
     try {
       return await transact(ctx.store, async (tx) => {
         if (await tx.get(keys.imageName(at, name))) throw new ServiceError('EEXIST', `image ${name} exists`);
@@ -64,9 +60,26 @@ export async function createImage(ctx: Context, session: Session, request: Creat
   });
 }
 
-type Shape = Pick<ImageRecord, 'order' | 'features' | 'stripeUnit' | 'stripeCount' | 'dataPool'>;
+/** As Ceph makes them: the client's number and a random one, in hex. */
+export function newImageId(session: Session): string {
+  return session.id.toString(16) + randomBytes(4).toString('hex');
+}
 
-async function shapeOf(ctx: Context, entity: string, options: CreateOptions): Promise<Shape> {
+/** The record of a new image, but for its layers. */
+export function newRecord(
+  ctx: Context, { id, name, at, size, shape }: { id: string; name: string; at: At; size: number; shape: Shape },
+): Omit<ImageRecord, 'top' | 'head'> {
+  const now = ctx.now();
+  return {
+    id, name, pool: at.pool, namespace: at.namespace, size, ...shape, opFeatures: 0, flags: 0, createTime: now, accessTime: now, modifyTime: now,
+    parent: null, snaps: [], snapLimit: null,
+  };
+}
+
+export type Shape = Pick<ImageRecord, 'order' | 'features' | 'stripeUnit' | 'stripeCount' | 'dataPool'>;
+
+/** What the options of a create call come to. EDOM, EINVAL, ENOENT, ENOSYS. */
+export async function shapeOf(ctx: Context, entity: string, options: CreateOptions): Promise<Shape> {
   const format = options.format ?? ctx.configNumber(entity, 'rbd_default_format', 2);
   const order = options.order || ctx.configNumber(entity, 'rbd_default_order', 22);
   if (order < 12 || order > 25) throw new ServiceError('EDOM', `order ${order} is outside 12..25`);

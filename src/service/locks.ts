@@ -1,6 +1,6 @@
 // Advisory locks of an image, with the rules of Ceph's lock class. Behind: rbd_lock_exclusive/shared, rbd_unlock,
 // rbd_break_lock, rbd_list_lockers. A process that dies loses its locks; one that ends in order leaves them (`rbd lock add`).
-import { changed } from './changes.js';
+import { changed } from './state.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { keys, type ExclusiveLockRecord, type ImageRef, type LockRecord } from './records.js';

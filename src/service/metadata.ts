@@ -1,5 +1,5 @@
 // An image's metadata, and which conf_ keys are options. Behind: rbd_metadata_get/set/remove/list.
-import { changed } from './changes.js';
+import { changed } from './state.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { isConfigOption, isConfigValue, type OptionScope } from './image-options.js';

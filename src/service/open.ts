@@ -1,12 +1,13 @@
 // Opening, taking up again and closing an image; its watchers and timestamps.
 // Behind: rbd_open*, rbd_close, rbd_watchers_list, rbd_stat, rbd_get_*_timestamp.
-import type { VolumeAccess } from '../backend/backend.js';
-import { openLayers, stateFor } from './changes.js';
 import type { Context } from './context.js';
-import { ServiceError } from './errors.js';
 import { changeImage, imageById, imageByName } from './images.js';
-import type { At, ImageRecord } from './records.js';
+import { viewOf } from './layers.js';
+import { holdForOpener } from './ownership.js';
+import { imageKey, type At, type ImageRecord } from './records.js';
 import type { OpenImage, Session } from './sessions.js';
+import { userSnap } from './snapshots.js';
+import { stateFor, type OpenedState } from './state.js';
 import { whereabouts } from './volumes.js';
 
 export interface OpenRequest {
@@ -18,47 +19,60 @@ export interface OpenRequest {
   readonly snapId?: number;
   readonly readOnly: boolean;
   readonly handle: number;
-}
-
-/** An image state and the descriptors that go with it; the caller releases `accesses` when they are sent. */
-export interface OpenedState {
-  readonly state: Record<string, unknown>;
-  readonly accesses: VolumeAccess[];
+  /** Attach: what the client believes to hold. */
+  readonly own?: string;
 }
 
 /** ENOENT for a missing image or snapshot; EEXIST where the handle is taken. */
 export async function openImage(ctx: Context, session: Session, request: OpenRequest): Promise<OpenedState> {
   const record = await findRequested(ctx, request);
-  if (request.snap || request.snapId !== undefined) {
-    throw new ServiceError('ENOENT', `image ${record.name} has no snapshot ${request.snap || request.snapId}`);
-  }
-  const open: OpenImage = { session, handle: request.handle, image: refOf(record), readOnly: request.readOnly, snapId: null, attached: true };
+  const image = refOf(record);
+  const open: OpenImage = {
+    session, handle: request.handle, image, readOnly: request.readOnly, snapId: requestedSnap(record, request),
+    holds: holdForOpener(ctx, image), fenced: false, layers: new Set(), attached: true,
+  };
   await ctx.sessions.opened(open);
   try {
-    return await refreshImage(ctx, open);
+    return await stateFor(ctx, open, new Set());
   } catch (error) {
     await ctx.sessions.closed(open);
     throw error;
   }
 }
 
-/** Takes up an image that the session had open before it lost the connection (or that the daemon forgot when it was restarted). */
+/**
+ * Takes up an image that the session had open before it lost the connection. What it held then it still holds; what it
+ * believes to hold (`own`) counts where the daemon forgot it with the session.
+ */
 export async function attachImage(ctx: Context, session: Session, request: OpenRequest): Promise<OpenedState> {
-  const open = session.handles.get(request.handle);
-  if (!open || open.image.id !== request.id) {
-    if (open) await ctx.sessions.closed(open);
+  const known = session.handles.get(request.handle);
+  if (!known || known.image.id !== request.id) {
+    if (known) await ctx.sessions.closed(known);
     return openImage(ctx, session, request);
   }
-  open.attached = true;
-  return refreshImage(ctx, open);
+  return stateFor(ctx, known, new Set());
 }
 
-/** The state with the layers, opened anew. */
-export async function refreshImage(ctx: Context, open: OpenImage): Promise<OpenedState> {
-  const state = await stateFor(ctx, open);
-  const { layers, accesses } = await openLayers(ctx, open);
-  const fds = accesses.filter((access) => access.driver === 'file').length;
-  return { state: { ...state, layers, fds }, accesses };
+/** The answer to an attach is on its way: from now on the handle can be asked. */
+export function finishAttach(ctx: Context, session: Session, handle: number): void {
+  const open = session.handles.get(handle);
+  if (open) open.attached = true;
+  ctx.sessions.stir();
+}
+
+/** The state with the layers; volumes of those in `have` are not opened again. */
+export async function refreshImage(ctx: Context, open: OpenImage, have: ReadonlySet<string> = new Set()): Promise<OpenedState> {
+  // A change that has quiesced the image is waited for: the answer is what came of it.
+  return ctx.imageLocks.run(imageKey(open.image), () => stateFor(ctx, open, have));
+}
+
+/** Moves a handle to a snapshot, or back to the image. ENOENT. */
+export async function setSnapshot(ctx: Context, open: OpenImage, snapId: number | null): Promise<OpenedState> {
+  viewOf(await imageById(ctx, open.image), snapId);
+  open.snapId = snapId;
+  open.holds = snapId === null ? holdForOpener(ctx, open.image) : 'none';
+  await ctx.sessions.record(open.session);
+  return stateFor(ctx, open, new Set());
 }
 
 export async function closeImage(ctx: Context, open: OpenImage): Promise<void> {
@@ -83,6 +97,12 @@ export async function touchImage(ctx: Context, open: OpenImage, what: { access: 
   await changeImage(ctx, open.image, (record) => ({
     ...record, ...(what.access ? { accessTime: now } : {}), ...(what.modify ? { modifyTime: now } : {}),
   }));
+}
+
+function requestedSnap(record: ImageRecord, { snap, snapId }: OpenRequest): number | null {
+  if (snapId !== undefined) return viewOf(record, snapId).snap?.id ?? null;
+  if (snap === undefined || snap === '') return null;
+  return userSnap(record, snap).id;
 }
 
 /** ENOENT where the image that is to be opened does not exist. */

@@ -2,7 +2,7 @@
 // Behind: rados_pool_create/list/lookup/reverse_lookup/delete/stat, rados_application_*, rbd_pool_metadata_*, rbd_config_pool_*.
 import type { Backend, Place } from '../backend/backend.js';
 import { cephMapping } from '../backend/ceph.js';
-import { changed } from './changes.js';
+import { changed } from './state.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { checkConfigMetadata } from './metadata.js';
@@ -56,8 +56,8 @@ export async function deletePool(ctx: Context, pool: PoolRecord): Promise<void> 
       const image = JSON.parse(value) as ImageRecord;
       if (ctx.sessions.openersOf(image).length > 0) throw new ServiceError('EBUSY', `image ${image.name} of pool ${pool.name} is open`);
     }
-    const { removeImageRecords } = await import('./remove.js');
-    for (const { value } of images) await removeImageRecords(ctx, JSON.parse(value) as ImageRecord);
+    const { removeWithSnapshots } = await import('./snapshots.js');
+    for (const { value } of images) await removeWithSnapshots(ctx, JSON.parse(value) as ImageRecord);
     await transact(ctx.store, async (tx) => {
       tx.remove(keys.pool(pool.id));
       tx.remove(keys.poolName(pool.name));
@@ -78,6 +78,10 @@ export async function listPools(ctx: Context): Promise<PoolRecord[]> {
 export async function findPool(ctx: Context, name: string): Promise<PoolRecord | undefined> {
   const id = await readRecord<number>(ctx.store, keys.poolName(name));
   return id === undefined ? undefined : readRecord<PoolRecord>(ctx.store, keys.pool(id));
+}
+
+export async function findPoolById(ctx: Context, id: number): Promise<PoolRecord | undefined> {
+  return readRecord<PoolRecord>(ctx.store, keys.pool(id));
 }
 
 /** ENOENT where there is no such pool. */
@@ -111,11 +115,12 @@ export async function imageTotals(ctx: Context, at: At): Promise<ImageTotals> {
   const sum = { images: 0, provisioned: 0, max: 0, snapshots: 0 };
   const trash = { ...sum };
   for (const { value } of await ctx.store.list({ prefix: keys.images(at) })) {
-    const { id, size } = JSON.parse(value) as ImageRecord;
+    const { id, size, snaps } = JSON.parse(value) as ImageRecord;
     const into = inTrash.has(id) ? trash : sum;
     into.images += 1;
     into.provisioned += size;
-    into.max += size;
+    into.max += Math.max(size, ...snaps.map((snap) => snap.size));
+    into.snapshots += snaps.length;
   }
   return {
     images: sum.images, provisionedBytes: sum.provisioned, maxProvisionedBytes: sum.max, snapshots: sum.snapshots,

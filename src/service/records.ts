@@ -40,18 +40,68 @@ export interface ImageRecord {
   readonly createTime: Time;
   readonly accessTime: Time;
   readonly modifyTime: Time;
-  /** Layer ids, the newest first. */
-  readonly layers: readonly string[];
+  /** The newest layer: the head, or where there is none yet, the newest frozen one. */
+  readonly top: Link;
+  /** `top` takes the image's writes. */
+  readonly head: boolean;
+  /** Clones only. */
+  readonly parent: ParentRecord | null;
+  /** In the order of creation. */
+  readonly snaps: readonly SnapRecord[];
+  /** At most so many snapshots of users; null: any number. */
+  readonly snapLimit: number | null;
+}
+
+/** A layer as another layer, an image or a snapshot sees it: bytes at and past `overlap` are zero. */
+export interface Link {
+  readonly layer: string;
+  readonly overlap: number;
+}
+
+export interface SnapRecord {
+  readonly id: number;
+  readonly name: string;
+  readonly size: number;
+  readonly top: Link;
+  readonly parent: ParentRecord | null;
+  readonly isProtected: boolean;
+  readonly createTime: Time;
+  /** In the trash (removed while it has clones of format 2) `name` is made up. */
+  readonly namespace: { readonly type: 'user' } | { readonly type: 'trash'; readonly originalName: string };
+}
+
+/** What a clone was made from. */
+export interface ParentRecord {
+  readonly image: ImageRef;
+  readonly snapId: number;
+  readonly overlap: number;
+  readonly format: 1 | 2;
+}
+
+/** A clone, in its parent's index. */
+export interface ChildRecord {
+  readonly image: ImageRef;
+  readonly format: 1 | 2;
 }
 
 export interface LayerRecord {
   readonly id: string;
   readonly pool: number;
+  /** The id of the image whose writes it took. */
+  readonly image: string;
   readonly kind: 'plain' | 'cow';
-  /** How many bytes of the layer count. */
+  /** Bytes: the image's size for a head; for a frozen layer the image's size when it was frozen. */
   readonly size: number;
   /** The volume's name on the pool's backend, and its size there. */
   readonly volume: string;
+  /** How often the volume was changed by a merge; sessions know the layer by volume and generation. */
+  readonly generation: number;
+  /** What is below. */
+  readonly parent: Link | null;
+  /** Nobody writes to it any more. */
+  readonly frozen: boolean;
+  /** How many images, snapshots and layers have a link to it. */
+  readonly refs: number;
   readonly volumeSize: number;
   /** Bytes from `size` on may still hold old data: the volume is to be cut before it grows again. */
   readonly untrimmed?: boolean;
@@ -101,8 +151,19 @@ export interface SessionRecord {
   readonly pid: number;
   readonly uid: number;
   readonly program: string;
-  readonly opens: readonly { readonly handle: number; readonly image: ImageRef; readonly readOnly: boolean }[];
+  readonly opens: readonly OpenRecord[];
 }
+
+export interface OpenRecord {
+  readonly handle: number;
+  readonly image: ImageRef;
+  readonly readOnly: boolean;
+  readonly snapId: number | null;
+  readonly holds: Hold;
+}
+
+/** What a handle may do with a head that only one writes to (docs/protocol-layers.md, `own`). */
+export type Hold = 'none' | 'read' | 'write';
 
 /** Where an image is. */
 export interface At {
@@ -143,6 +204,10 @@ export const keys = {
   intent: (volume: string) => `intent/${volume}`,
   intents: 'intent/',
   untrimmed: (layer: string) => `untrimmed/${layer}`,
+  child: (parent: ImageRef, snapId: number, child: ImageRef) => `child/${ofImage(parent)}/${snapId}/${ofImage(child)}`,
+  childrenOfSnap: (parent: ImageRef, snapId: number) => `child/${ofImage(parent)}/${snapId}/`,
+  childrenOfImage: (parent: ImageRef) => `child/${ofImage(parent)}/`,
+  layers: 'layer/',
   untrimmedLayers: 'untrimmed/',
   op: (op: string) => `op/${op}`,
   ops: 'op/',

@@ -2,9 +2,11 @@
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { imageByName } from './images.js';
-import { imageKey, keys, type At, type ImageRecord, type ImageRef, type IntentRecord, type LayerRecord } from './records.js';
-import { transact } from './transact.js';
-import { condemnLayer, finishRemoval } from './volumes.js';
+import { childLeft } from './children.js';
+import { release } from './layers.js';
+import { imageKey, keys, type At, type ImageRecord, type ImageRef } from './records.js';
+import { transact, type Tx } from './transact.js';
+import { finishRemovals } from './volumes.js';
 
 /** ENOENT; EBUSY while somebody has it open for writing. */
 export async function removeImage(ctx: Context, request: { at: At; name: string; op?: string }): Promise<void> {
@@ -21,19 +23,15 @@ export function requireUnused(ctx: Context, image: ImageRecord): void {
   if (watcher) throw new ServiceError('EBUSY', `image ${image.name} is open at ${watcher.session.address}`);
 }
 
-/** Removes an image with its metadata, locks and volumes. The image is gone when the one transaction is committed. */
-export async function removeImageRecords(
-  ctx: Context, image: ImageRef, options: { also?: (tx: Parameters<Parameters<typeof transact>[1]>[0]) => void } = {},
-): Promise<void> {
-  const intents = await ctx.imageLocks.run(imageKey(image), () => transact(ctx.store, async (tx) => {
+/** Removes an image with its metadata, locks and volumes. The image is gone when the one transaction is committed. ENOTEMPTY, EBUSY. */
+export async function removeImageRecords(ctx: Context, image: ImageRef, options: { also?: (tx: Tx) => void } = {}): Promise<void> {
+  const { intents, parent } = await ctx.imageLocks.run(imageKey(image), () => transact(ctx.store, async (tx) => {
     const record = await tx.get<ImageRecord>(keys.image(image));
     if (!record) throw new ServiceError('ENOENT', `there is no image with id ${image.id}`);
+    if (record.snaps.length > 0) throw new ServiceError('ENOTEMPTY', `image ${record.name} has snapshots`);
     requireUnused(ctx, record);
-    const condemned: IntentRecord[] = [];
-    for (const id of record.layers) {
-      const layer = await tx.get<LayerRecord>(keys.layer(id));
-      if (layer) condemned.push(condemnLayer(tx, layer));
-    }
+    const condemned = await release(tx, record.top.layer);
+    if (record.parent) tx.remove(keys.child(record.parent.image, record.parent.snapId, image));
     tx.remove(keys.image(image));
     if ((await tx.get<string>(keys.imageName(record, record.name))) === record.id) tx.remove(keys.imageName(record, record.name));
     tx.remove(keys.trash(image));
@@ -41,7 +39,8 @@ export async function removeImageRecords(
     tx.remove(keys.exclusiveLock(image));
     tx.removeAll(keys.metadata(image, ''));
     options.also?.(tx);
-    return condemned;
+    return { intents: condemned, parent: record.parent };
   }));
-  for (const intent of intents) await finishRemoval(ctx, intent);
+  if (parent) await childLeft(ctx, parent);
+  await finishRemovals(ctx, intents);
 }

@@ -1,12 +1,13 @@
 // Growing and shrinking an image. Behind: rbd_resize, rbd_resize2, rbd_resize_with_progress.
 import { faultPoint } from '../fault.js';
-import { changed } from './changes.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { checkSize, imageById } from './images.js';
-import { imageKey, keys, type ImageRecord, type LayerRecord } from './records.js';
-import type { OpenImage } from './sessions.js';
-import { readRecord, transact } from './transact.js';
+import { freezeHead, layerIn, volumeBytes } from './layers.js';
+import { whileQuiesced } from './quiesce.js';
+import { imageKey, keys, type ImageRecord, type ImageRef, type LayerRecord } from './records.js';
+import { changed } from './state.js';
+import { readRecord, transact, type Tx } from './transact.js';
 import { trimLayer, volumeSizeFor, whereabouts } from './volumes.js';
 
 export interface ResizeRequest {
@@ -15,50 +16,93 @@ export interface ResizeRequest {
   readonly op?: string;
 }
 
-/** EINVAL for a shrink that is not allowed and for sizes that no image can have; EROFS on a read-only handle. */
-export async function resizeImage(ctx: Context, open: OpenImage, request: ResizeRequest): Promise<void> {
-  await ctx.ops.once(request.op, (finish) => ctx.imageLocks.run(imageKey(open.image), async () => {
-    const image = await imageById(ctx, open.image);
-    if (request.size < image.size && !request.allowShrink) {
-      throw new ServiceError('EINVAL', `size ${request.size} is less than the image's ${image.size}, and shrinking is not allowed`);
-    }
-    checkSize(request.size, image);
-    const layer = await headOf(ctx, image);
-    if (request.size > image.size) await growVolume(ctx, layer, request.size);
-    const shrinks = request.size < image.size;
+type Finish = (tx: Tx, answer: object) => object;
+
+/** EINVAL for a shrink that is not allowed and for sizes that no image can have. */
+export async function resizeImage(ctx: Context, image: ImageRef, request: ResizeRequest): Promise<void> {
+  await ctx.ops.once<object>(request.op, async (finish) => {
+    const record = await imageById(ctx, image);
+    checkSize(request.size, record);
+    if (request.size < record.size) return shrink(ctx, record, request, finish);
+    return grow(ctx, record, request.size, finish);
+  });
+}
+
+/** The volume first, then the record, then everybody is told. */
+async function grow(ctx: Context, image: ImageRef, size: number, finish: Finish): Promise<object> {
+  return ctx.imageLocks.run(imageKey(image), async () => {
+    const record = await imageById(ctx, image);
+    if (size < record.size) throw new ServiceError('EAGAIN', `image ${record.name} was resized meanwhile`);
+    const volumeSize = record.head ? await growHead(ctx, record, size) : 0;
     await transact(ctx.store, async (tx) => {
-      const now = await tx.get<ImageRecord>(keys.image(image));
-      const head = await tx.get<LayerRecord>(keys.layer(layer.id));
-      if (!now || !head) throw new ServiceError('ENOENT', `image ${image.name} is gone`);
-      const volumeSize = Math.max(head.volumeSize, shrinks ? 0 : await neededVolume(ctx, head, request.size));
-      tx.put(keys.image(image), { ...now, size: request.size });
-      tx.put(keys.layer(layer.id), { ...head, size: request.size, volumeSize, ...(shrinks ? { untrimmed: true } : {}) });
-      if (shrinks) tx.put(keys.untrimmed(layer.id), layer.id);
+      const now = await imageIn(tx, image);
+      const top = now.head ? { ...now.top, overlap: size } : now.top;
+      tx.put(keys.image(image), { ...now, size, top });
+      if (now.head) {
+        const layer = await layerIn(tx, now.top.layer);
+        tx.put(keys.layer(layer.id), { ...layer, size, volumeSize: Math.max(layer.volumeSize, volumeSize) });
+      }
+      finish(tx, {});
+    });
+    await changed(ctx, image);
+    return {};
+  });
+}
+
+async function growHead(ctx: Context, record: ImageRecord, size: number): Promise<number> {
+  const layer = await readRecord<LayerRecord>(ctx.store, keys.layer(record.top.layer));
+  if (!layer) throw new ServiceError('EIO', `image ${record.name} has no layer record`);
+  // Else what an interrupted shrink left behind would come back.
+  if (layer.untrimmed) await trimLayer(ctx, layer.id);
+  const { backend, place } = await whereabouts(ctx, layer.pool);
+  const volumeSize = volumeSizeFor(backend, volumeBytes(layer.kind, size));
+  faultPoint('backend');
+  await backend.extendVolume(place, layer.volume, volumeSize);
+  faultPoint('backend');
+  return volumeSize;
+}
+
+/** The record first, so that nobody sees bytes past the new size; the volume is cut, or left behind as a frozen layer. */
+async function shrink(ctx: Context, image: ImageRecord, request: ResizeRequest, finish: Finish): Promise<object> {
+  if (!request.allowShrink) {
+    throw new ServiceError('EINVAL', `size ${request.size} is less than the image's ${image.size}, and shrinking is not allowed`);
+  }
+  const layer = image.head ? await readRecord<LayerRecord>(ctx.store, keys.layer(image.top.layer)) : undefined;
+  const canCut = layer?.kind === 'plain' && (await whereabouts(ctx, layer.pool)).backend.rules.canShrink;
+  if (layer && canCut) return cut(ctx, image, layer, request.size, finish);
+  return whileQuiesced(ctx, image, 'resize', () => transact(ctx.store, async (tx) => {
+    const frozen = await freezeHead(tx, await imageIn(tx, image));
+    tx.put(keys.image(image), shrunk(frozen, request.size));
+    return finish(tx, {});
+  }));
+}
+
+async function cut(ctx: Context, image: ImageRecord, layer: LayerRecord, size: number, finish: Finish): Promise<object> {
+  return ctx.imageLocks.run(imageKey(image), async () => {
+    await transact(ctx.store, async (tx) => {
+      const now = await imageIn(tx, image);
+      if (!now.head || now.top.layer !== layer.id) throw new ServiceError('EAGAIN', `image ${now.name} changed meanwhile`);
+      const head = await layerIn(tx, layer.id);
+      tx.put(keys.image(image), shrunk(now, size));
+      tx.put(keys.layer(layer.id), { ...head, size, untrimmed: true });
+      tx.put(keys.untrimmed(layer.id), layer.id);
       finish(tx, {});
     });
     await changed(ctx, image);
     // Only now, when nobody sees bytes past the new size any more.
-    if (shrinks) await trimLayer(ctx, layer.id);
+    await trimLayer(ctx, layer.id);
     return {};
-  }));
+  });
 }
 
-async function headOf(ctx: Context, image: ImageRecord): Promise<LayerRecord> {
-  const layer = await readRecord<LayerRecord>(ctx.store, keys.layer(image.layers[0] ?? ''));
-  if (!layer) throw new ServiceError('EIO', `image ${image.name} has no layer record`);
-  if (layer.untrimmed) await trimLayer(ctx, layer.id);
-  return layer;
+/** What is below counts only up to the smallest size that the image has had since. */
+function shrunk(record: ImageRecord, size: number): ImageRecord {
+  const parent = record.parent && { ...record.parent, overlap: Math.min(record.parent.overlap, size) };
+  return { ...record, size, parent, top: { ...record.top, overlap: Math.min(record.top.overlap, size) } };
 }
 
-async function neededVolume(ctx: Context, layer: LayerRecord, size: number): Promise<number> {
-  const { backend } = await whereabouts(ctx, layer.pool);
-  return volumeSizeFor(backend, size);
-}
-
-async function growVolume(ctx: Context, layer: LayerRecord, size: number): Promise<void> {
-  const { backend, place } = await whereabouts(ctx, layer.pool);
-  const volumeSize = volumeSizeFor(backend, size);
-  faultPoint('backend');
-  await backend.extendVolume(place, layer.volume, volumeSize);
-  faultPoint('backend');
+async function imageIn(tx: Tx, image: ImageRef): Promise<ImageRecord> {
+  const record = await tx.get<ImageRecord>(keys.image(image));
+  if (!record) throw new ServiceError('ENOENT', `image ${image.id} is gone`);
+  return record;
 }

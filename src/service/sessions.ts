@@ -2,13 +2,13 @@
 // ends. It knows nothing of sockets; a Channel stands for one.
 import type { Store } from '../store/store.js';
 import { ServiceError } from './errors.js';
-import { imageKey, keys, type ImageRef, type SessionRecord } from './records.js';
+import { imageKey, keys, type Hold, type ImageRef, type SessionRecord } from './records.js';
 import { transact } from './transact.js';
 
 /** The way to a session's process. */
 export interface Channel {
   /** Asks and waits. Rejects when the connection is lost. */
-  ask(method: string, params: object): Promise<unknown>;
+  ask(method: string, params: object, fds?: readonly number[]): Promise<unknown>;
   notify(method: string, params: object): void;
 }
 
@@ -20,6 +20,12 @@ export interface OpenImage {
   /** Opened without RBD's read-only flag: it watches the header, and the image cannot be removed. */
   readonly readOnly: boolean;
   snapId: number | null;
+  /** What it holds of a head that only one writes to (ownership.ts). */
+  holds: Hold;
+  /** It was taken for dead while it was not: its volume has been taken from it. */
+  fenced: boolean;
+  /** The layers that its process has open, by the ids that it was told. */
+  layers: ReadonlySet<string>;
   /** Not yet taken up again after a restart of the daemon: nobody can be asked. */
   attached: boolean;
 }
@@ -66,6 +72,7 @@ export class Sessions {
   /** Who wrote last to an image: RBD's automatic exclusive lock. Nothing depends on it, so it is not recorded. */
   private readonly writers = new Map<string, OpenImage>();
   private readonly endListeners: EndListener[] = [];
+  private readonly sleepers: (() => void)[] = [];
   private nextId = 0;
   private reservedUpTo = 0;
   private graceTimer: NodeJS.Timeout | undefined;
@@ -107,6 +114,7 @@ export class Sessions {
     const session = this.live.get(id);
     if (!session || session.channel || session.identity.uid !== identity.uid || session.identity.entity !== identity.entity) return undefined;
     session.channel = channel;
+    this.stir();
     return session;
   }
 
@@ -122,6 +130,7 @@ export class Sessions {
       }
     }
     for (const open of [...session.handles.values()]) this.forget(open);
+    this.stir();
     await this.store.commit({ changes: [{ remove: keys.session(session.id) }], survives: 'process-death' });
   }
 
@@ -142,6 +151,7 @@ export class Sessions {
 
   async closed(open: OpenImage): Promise<void> {
     this.forget(open);
+    this.stir();
     await this.record(open.session);
   }
 
@@ -168,28 +178,45 @@ export class Sessions {
     return this.openersOf(image).filter((open) => !open.readOnly);
   }
 
-  /** Asks all of them and returns when each has answered, has gone, or two seconds have passed. */
-  async askAll(opens: readonly OpenImage[], method: string, params: (open: OpenImage) => Promise<object> | object): Promise<void> {
-    if (opens.length === 0) return;
+  /** Asks one and waits: 'answered', 'gone' (no connection, or it was lost), or 'late' after `ms`. */
+  async askOne(open: OpenImage, method: string, message: { params: object; fds?: readonly number[] }, ms = answerMs): Promise<'answered' | 'gone' | 'late'> {
+    const { channel } = open.session;
+    if (!channel || !open.attached) return 'gone';
     let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => { timer = setTimeout(resolve, answerMs); });
-    const asked = opens.map(async (open) => {
-      if (!open.session.channel || !open.attached) return;
-      try {
-        await open.session.channel.ask(method, { handle: open.handle, ...await params(open) });
-      } catch (error) {
-        this.options.log(`session ${open.session.id} did not take ${method}: ${String(error)}`);
-      }
+    const late = new Promise<'late'>((resolve) => { timer = setTimeout(() => resolve('late'), ms); });
+    const asked = channel.ask(method, { handle: open.handle, ...message.params }, message.fds).then(() => 'answered' as const, (error: unknown) => {
+      this.options.log(`session ${open.session.id} did not take ${method}: ${String(error)}`);
+      return open.session.channel ? 'answered' as const : 'gone' as const;
     });
-    await Promise.race([Promise.all(asked), late]);
+    const outcome = await Promise.race([asked, late]);
     clearTimeout(timer);
+    return outcome;
+  }
+
+  /** Returns when no opener of the image is still to come back after a restart of the daemon (it came, or was given up). */
+  async settled(image: ImageRef): Promise<void> {
+    await this.until(() => this.openersOf(image).every(({ attached }) => attached));
+  }
+
+  /** Returns when a session whose connection was lost has ended or come back. */
+  async gone(session: Session): Promise<void> {
+    await this.until(() => !this.live.has(session.id) || session.channel !== undefined);
+  }
+
+  /** Somebody came, went, or took up an image: those who wait look again. */
+  stir(): void {
+    for (const wake of this.sleepers.splice(0)) wake();
+  }
+
+  private async until(holds: () => boolean): Promise<void> {
+    while (!holds()) await new Promise<void>((resolve) => { this.sleepers.push(resolve); });
   }
 
   private expect(record: SessionRecord): void {
     const session = new Session(record.id, record);
     this.live.set(session.id, session);
-    for (const { handle, image, readOnly } of record.opens) {
-      this.remember({ session, handle, image, readOnly, snapId: null, attached: false });
+    for (const { handle, image, readOnly, snapId, holds } of record.opens) {
+      this.remember({ session, handle, image, readOnly, snapId, holds, fenced: false, layers: new Set(), attached: false });
     }
   }
 
@@ -213,10 +240,11 @@ export class Sessions {
     if (this.writers.get(key) === open) this.writers.delete(key);
   }
 
-  private async record(session: Session): Promise<void> {
+  /** Writes down what a session has open and holds. */
+  async record(session: Session): Promise<void> {
     if (!this.live.has(session.id)) return;
     const { entity, pid, uid, program } = session.identity;
-    const opens = [...session.handles.values()].map(({ handle, image, readOnly }) => ({ handle, image, readOnly }));
+    const opens = [...session.handles.values()].map(({ handle, image, readOnly, snapId, holds }) => ({ handle, image, readOnly, snapId, holds }));
     const value = JSON.stringify({ id: session.id, entity, pid, uid, program, opens } satisfies SessionRecord);
     await this.store.commit({ changes: [{ put: keys.session(session.id), value }], survives: 'process-death' });
   }

@@ -1,5 +1,5 @@
 // The trash: images without a name, kept until somebody restores or removes them. Behind: rbd_trash_*.
-import { changed } from './changes.js';
+import { changed } from './state.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { checkName } from './names.js';

@@ -6,43 +6,48 @@ import { faultPoint } from '../fault.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { backendOf, getPool, placeOf } from './pools.js';
+import { volumeBytes } from './layers.js';
 import { keys, type IntentRecord, type LayerRecord } from './records.js';
 import { transact, type Tx } from './transact.js';
 
 /** A layer whose volume is made; it counts only once a transaction has called `adopt`. */
 export interface NewLayer {
   readonly record: LayerRecord;
-  adopt(tx: Tx): void;
+  /** In a transaction: the layer exists from now on, as it is made or as `changes` say. */
+  adopt(tx: Tx, changes?: Partial<LayerRecord>): void;
   /** Removes the volume again, where the transaction was refused. */
   abandon(): Promise<void>;
 }
 
-export function newLayerId(): string {
-  return `layer-${randomBytes(8).toString('hex')}`;
+export interface LayerPlan {
+  readonly pool: number;
+  readonly image: string;
+  readonly kind: LayerRecord['kind'];
+  /** Of the image, in bytes. */
+  readonly size: number;
 }
 
-/** The size of the volume below `size` bytes. EINVAL where the backend has none so large. */
-export function volumeSizeFor(backend: Backend, size: number): number {
-  const volumeSize = roundVolumeSize(backend.rules, size);
-  if (volumeSize === undefined) throw new ServiceError('EINVAL', `a size of ${size} bytes is more than the backend can hold`);
+/** The size of the volume below `bytes`. EINVAL where the backend has none so large. */
+export function volumeSizeFor(backend: Backend, bytes: number): number {
+  const volumeSize = roundVolumeSize(backend.rules, bytes);
+  if (volumeSize === undefined) throw new ServiceError('EINVAL', `a volume of ${bytes} bytes is more than the backend can hold`);
   return volumeSize;
 }
 
-/** Makes the volume of a plain layer of `size` bytes in a pool. */
-export async function makePlainLayer(ctx: Context, poolId: number, size: number): Promise<NewLayer> {
-  const pool = await getPool(ctx, poolId);
-  const backend = backendOf(ctx, pool);
-  const volumeSize = volumeSizeFor(backend, size);
-  const id = newLayerId();
-  const record: LayerRecord = { id, pool: poolId, kind: 'plain', size, volume: id, volumeSize };
+/** Makes the volume of a layer: all zeroes, which is also what an empty cow layer looks like. */
+export async function makeLayer(ctx: Context, { pool, image, kind, size }: LayerPlan): Promise<NewLayer> {
+  const { backend } = await whereabouts(ctx, pool);
+  const volumeSize = volumeSizeFor(backend, volumeBytes(kind, size));
+  const id = `layer-${randomBytes(8).toString('hex')}`;
+  const record: LayerRecord = { id, pool, image, kind, size, volume: id, volumeSize, generation: 0, parent: null, frozen: false, refs: 1 };
   await makeVolume(ctx, record);
   return {
     record,
-    adopt(tx) {
-      tx.put(keys.layer(id), record);
+    adopt(tx, changes) {
+      tx.put(keys.layer(id), { ...record, ...changes });
       tx.remove(keys.intent(id));
     },
-    abandon: () => finishRemoval(ctx, { pool: poolId, volume: id, why: 'create' }),
+    abandon: () => finishRemoval(ctx, { pool, volume: id, why: 'create' }),
   };
 }
 
@@ -60,11 +65,9 @@ async function makeVolume(ctx: Context, layer: LayerRecord): Promise<void> {
   faultPoint('backend');
 }
 
-/** Inside a transaction: the layer is no more, and its volume is to be removed. Call `finishRemoval` after the commit. */
-export function condemnLayer(tx: Tx, layer: LayerRecord): IntentRecord {
+/** Inside a transaction: the layer's volume is to be removed. Call `finishRemoval` after the commit. */
+export function condemnVolume(tx: Tx, layer: LayerRecord): IntentRecord {
   const intent: IntentRecord = { pool: layer.pool, volume: layer.volume, why: 'remove' };
-  tx.remove(keys.layer(layer.id));
-  tx.remove(keys.untrimmed(layer.id));
   tx.put(keys.intent(layer.volume), intent);
   return intent;
 }
@@ -81,6 +84,10 @@ export async function finishRemoval(ctx: Context, intent: IntentRecord): Promise
     return;
   }
   await ctx.store.commit({ changes: [{ remove: keys.intent(intent.volume) }], survives: 'process-death' });
+}
+
+export async function finishRemovals(ctx: Context, intents: readonly IntentRecord[]): Promise<void> {
+  for (const intent of intents) await finishRemoval(ctx, intent);
 }
 
 /** At start: removes what was only intended, and cuts what was to be cut. */

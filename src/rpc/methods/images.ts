@@ -1,12 +1,14 @@
 // image.* as docs/protocol.md has them.
-import { describe, releaseAll } from '../../service/changes.js';
+import { descriptorsOf, openChain, releaseAll, viewOf } from '../../service/layers.js';
+import { giveUpOwnership, takeOwnership } from '../../service/ownership.js';
+import { describe, type OpenedState } from '../../service/state.js';
 import { acquireLock, breakExclusiveLock, dropExclusiveLock, lockOwner, noteWriter, releaseLock } from '../../service/exclusive-lock.js';
 import { ServiceError } from '../../service/errors.js';
 import { updateFeatures } from '../../service/features.js';
-import { createImage, imageByName, listImages, renameImage, type CreateOptions } from '../../service/images.js';
+import { createImage, imageById, imageByName, listImages, renameImage, type CreateOptions } from '../../service/images.js';
 import { addLock, breakLock, readLock, removeLock } from '../../service/locks.js';
 import { getMetadata, listMetadata, removeMetadata, setMetadata } from '../../service/metadata.js';
-import { attachImage, closeImage, openImage, refreshImage, requireImage, touchImage, watchersOf, type OpenedState, type OpenRequest } from '../../service/open.js';
+import { attachImage, closeImage, finishAttach, openImage, refreshImage, requireImage, touchImage, setSnapshot, watchersOf, type OpenRequest } from '../../service/open.js';
 import { removeImage } from '../../service/remove.js';
 import { resizeImage } from '../../service/resize.js';
 import type { OpenImage } from '../../service/sessions.js';
@@ -27,8 +29,41 @@ export const imageMethods: Methods = {
     return { result: describe(await imageByName(call.ctx, at, call.params.text('name'))) };
   },
   'image.open': async (call) => answerWithState(await openImage(call.ctx, call.session, await openRequest(call))),
-  'image.attach': async (call) => answerWithState(await attachImage(call.ctx, call.session, await openRequest(call))),
+  'image.attach': async (call) => {
+    const { ctx, session, params } = call;
+    const answer = answerWithState(await attachImage(ctx, session, await openRequest(call)));
+    const sent = (): void => {
+      answer.sent?.();
+      finishAttach(ctx, session, params.number('handle'));
+    };
+    return { ...answer, sent };
+  },
   'image.refresh': async (call) => answerWithState(await refreshImage(call.ctx, await openFor(call, 'rx'))),
+  'image.snap': async (call) => {
+    const open = await openFor(call, 'rx');
+    return answerWithState(await setSnapshot(call.ctx, open, call.params.has('snapId') ? call.params.number('snapId') : null));
+  },
+  'layer.own': async (call) => {
+    const mode = call.params.text('mode');
+    if (mode !== 'read' && mode !== 'write') throw new ServiceError('EINVAL', `mode ${mode} is neither read nor write`);
+    const open = await openFor(call, mode === 'write' ? 'rwx' : 'rx');
+    await takeOwnership(call.ctx, open, mode);
+    return answerWithState(await refreshImage(call.ctx, open, have(call)));
+  },
+  'layer.release': async (call) => {
+    const to = call.params.text('to', 'none');
+    if (to !== 'none' && to !== 'read') throw new ServiceError('EINVAL', `to ${to} is neither none nor read`);
+    await giveUpOwnership(call.ctx, await openFor(call, 'rx'), to);
+    return done;
+  },
+  'layer.chain': async (call) => {
+    const open = await openFor(call, 'rx');
+    const snapId = call.params.has('snapId') ? call.params.number('snapId') : null;
+    const record = await imageById(call.ctx, open.image);
+    const { layers, accesses } = await openChain(call.ctx, open, record, { snapId, have: have(call) });
+    const fds = descriptorsOf(accesses);
+    return { result: { layers, size: viewOf(record, snapId).size, fds: fds.length }, fds, sent: () => releaseAll(accesses) };
+  },
   'image.close': async ({ ctx, session, params }) => {
     const open = session.open(params.number('handle'));
     await dropExclusiveLock(ctx, open);
@@ -38,7 +73,7 @@ export const imageMethods: Methods = {
   'image.resize': async (call) => {
     const open = writable(await openFor(call, 'rwx'));
     const { params } = call;
-    await resizeImage(call.ctx, open, { size: params.number('size'), allowShrink: params.flag('allowShrink', true), ...opOf(call) });
+    await resizeImage(call.ctx, open.image, { size: params.number('size'), allowShrink: params.flag('allowShrink', true), ...opOf(call) });
     return done;
   },
   'image.rename': async (call) => {
@@ -125,7 +160,12 @@ export const imageMethods: Methods = {
   },
 };
 
-function createOptions(options: Params): CreateOptions {
+/** The layers that the caller has open already. */
+function have({ params }: Call): Set<string> {
+  return new Set(params.has('have') ? params.texts('have') : []);
+}
+
+export function createOptions(options: Params): CreateOptions {
   return {
     ...options.optionalNumber('format'), ...options.optionalNumber('order'), ...options.optionalNumber('features'),
     ...options.optionalNumber('featuresSet'), ...options.optionalNumber('featuresClear'), ...options.optionalNumber('stripeUnit'),
@@ -139,7 +179,7 @@ async function openRequest(call: Call): Promise<OpenRequest> {
   if (!params.has('id') && !params.has('name')) throw new ServiceError('EINVAL', 'name or id must be given');
   const request: OpenRequest = {
     at, ...params.optionalText('name'), ...params.optionalText('id'), ...params.optionalText('snap'), ...params.optionalNumber('snapId'),
-    readOnly: params.flag('readOnly', false), handle: params.number('handle'),
+    readOnly: params.flag('readOnly', false), handle: params.number('handle'), ...params.optionalText('own'),
   };
   // Opening for writing asks for the right to write, but whether the image exists may be known to whoever reads.
   if (!request.readOnly) {
@@ -149,13 +189,12 @@ async function openRequest(call: Call): Promise<OpenRequest> {
   return request;
 }
 
-function answerWithState({ state, accesses }: OpenedState): Answer {
-  const fds = accesses.flatMap((access) => (access.driver === 'file' ? [access.fd] : []));
-  return { result: state, fds, sent: () => releaseAll(accesses) };
+export function answerWithState({ state, accesses }: OpenedState): Answer {
+  return { result: state, fds: descriptorsOf(accesses), sent: () => releaseAll(accesses) };
 }
 
 /** EROFS for a handle that was opened read-only or at a snapshot. */
-function writable(open: OpenImage): OpenImage {
+export function writable(open: OpenImage): OpenImage {
   if (open.readOnly || open.snapId !== null) throw new ServiceError('EROFS', 'the image is open read-only');
   return open;
 }

@@ -1,0 +1,72 @@
+// snap.* and clone as docs/protocol-layers.md has them.
+import { cloneImage } from '../../service/clones.js';
+import { listChildren } from '../../service/children.js';
+import { imageById } from '../../service/images.js';
+import { getPool } from '../../service/pools.js';
+import { rollBack } from '../../service/rollback.js';
+import {
+  createSnapshot, limitSnapshots, protectSnapshot, removeSnapshot, renameSnapshot, snapshotTarget, unprotectSnapshot,
+} from '../../service/snapshots.js';
+import { describeSnap } from '../../service/state.js';
+import { done, openFor, opOf, placeFor, type Call, type Methods } from '../method.js';
+import { createOptions, writable } from './images.js';
+import type { ImageRef } from '../../service/records.js';
+
+export const snapshotMethods: Methods = {
+  'snap.create': async (call) => ({ result: await createSnapshot(call.ctx, await target(call), { name: call.params.text('name'), ...opOf(call) }) }),
+  'snap.remove': async (call) => {
+    const { params } = call;
+    const choice = params.has('id') ? { id: params.number('id') } : { name: params.text('name') };
+    await removeSnapshot(call.ctx, await target(call), { ...choice, ...opOf(call) });
+    return done;
+  },
+  'snap.rename': async (call) => {
+    await renameSnapshot(call.ctx, await target(call), { name: call.params.text('name'), to: call.params.text('to') });
+    return done;
+  },
+  'snap.list': async (call) => {
+    const record = await imageById(call.ctx, (await openFor(call, 'rx')).image);
+    return { result: { snaps: record.snaps.map(describeSnap) } };
+  },
+  'snap.protect': async (call) => {
+    await protectSnapshot(call.ctx, await target(call), call.params.text('name'));
+    return done;
+  },
+  'snap.unprotect': async (call) => {
+    await unprotectSnapshot(call.ctx, await target(call), call.params.text('name'));
+    return done;
+  },
+  'snap.rollback': async (call) => {
+    const { image } = writable(await openFor(call, 'rwx'));
+    await rollBack(call.ctx, image, { name: call.params.text('name'), ...opOf(call) });
+    return done;
+  },
+  'snap.limit.get': async (call) => ({ result: { limit: (await imageById(call.ctx, (await openFor(call, 'rx')).image)).snapLimit } }),
+  'snap.limit.set': async (call) => {
+    await limitSnapshots(call.ctx, await target(call), call.params.has('limit') ? call.params.number('limit') : null);
+    return done;
+  },
+  'snap.children': async (call) => {
+    const { image } = await openFor(call, 'rx');
+    const options = { ...call.params.optionalNumber('snapId'), descendants: call.params.flag('descendants', false) };
+    return { result: { children: await listChildren(call.ctx, image, options) } };
+  },
+  'clone': async (call) => {
+    const { ctx, session, identity, params } = call;
+    const at = await placeFor(call, 'rx');
+    const to = params.object('to');
+    const place = { pool: to.number('pool'), namespace: to.text('namespace', '') };
+    identity.require('rwx', { pool: (await getPool(ctx, place.pool)).name, namespace: place.namespace });
+    const options = params.object('options');
+    return {
+      result: await cloneImage(ctx, session, {
+        at, to: place, name: params.text('name'), ...params.optionalText('image'), ...params.optionalText('imageId'), ...params.optionalText('snap'),
+        ...params.optionalNumber('snapId'), ...opOf(call), options: { ...createOptions(options), ...options.optionalNumber('cloneFormat') },
+      }),
+    };
+  },
+};
+
+async function target(call: Call): Promise<ImageRef> {
+  return snapshotTarget(await openFor(call, 'rwx'));
+}
