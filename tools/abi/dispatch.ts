@@ -7,6 +7,10 @@ import type {AbiFunction, Library} from './table.js';
 
 // Functions whose way between the two is particular: shim/ceph/ defines them by hand.
 const byHand = new Set([
+  'rados_create_read_op',
+  'rados_create_write_op',
+  'rados_release_read_op',
+  'rados_release_write_op',
   'rados_conf_set',
   'rados_ioctx_create',
   'rados_ioctx_create2',
@@ -52,8 +56,20 @@ function refusal(fn: AbiFunction): string {
   return refuse(fn, fn.errno);
 }
 
+// An operation that is being gathered exists on both sides until it is known where it will run
+// (shim/ceph/operations.cc).
+const operations = new Set(['rados_read_op_t', 'rados_write_op_t']);
+
+const iteratorEnds =
+    [['rados_omap_iter_t', 'rados_omap_get_end'], ['rados_xattrs_iter_t', 'rados_getxattrs_end']] as const;
+
 function argumentNames(fn: AbiFunction): string[] {
   return fn.prototype.parameters.map((_, i) => `a${i}`);
+}
+
+// What our own implementation is given.
+function nativeArguments(fn: AbiFunction): string[] {
+  return fn.prototype.parameters.map((type, i) => operations.has(type) ? `ours_of(a${i})` : `a${i}`);
 }
 
 // Declares our implementation of each function under its symbol; a refused one is defined here, by its
@@ -96,6 +112,8 @@ const handles: Readonly<Record<Library, ReadonlyMap<string, Handle>>> = {
   librados: new Map([
     ['rados_ioctx_t', {is: 'is_pool', real: 'real_pool'}],
     ['rados_list_ctx_t', {is: 'is_list', real: 'real_list'}],
+    ['rados_omap_iter_t', {is: 'is_iterator', real: 'real_iterator'}],
+    ['rados_xattrs_iter_t', {is: 'is_iterator', real: 'real_iterator'}],
   ]),
   librbd: new Map([
     ['rados_ioctx_t', {is: 'is_pool', real: 'real_pool'}],
@@ -141,6 +159,11 @@ function realCall(fn: AbiFunction, nativeCompletions: boolean): Call {
       call.before.push(`rbd_image_t opened${i} = nullptr;`);
       call.arguments.push(`&opened${i}`);
       call.after.push(`if (result >= 0) result = wrap_image(opened${i}, a${poolAt}, ${at});`);
+    } else if (operations.has(type)) {
+      call.before.push(
+          `void* const h${i} = real_of(${at});`, `if (h${i} == nullptr) ${refuse(fn, 'EOPNOTSUPP')}`);
+      call.before.push(`operation(${at}).hand_out();`);
+      call.arguments.push(`h${i}`);
     } else if (type === 'rados_list_ctx_t *') {
       call.arguments.push(at);
       call.after.push(`if (result >= 0) *${at} = wrap_list(*${at});`);
@@ -151,10 +174,28 @@ function realCall(fn: AbiFunction, nativeCompletions: boolean): Call {
   return call;
 }
 
+// One step of an operation: gathered by the real library too where that is loaded. An iterator that it hands
+// out at once is kept back until the operation runs there.
+function gather(fn: AbiFunction): string[] {
+  const {parameters} = fn.prototype;
+  const names = argumentNames(fn);
+  const lines = [
+    `if (void* const h0 = real_of(a0); h0 != nullptr && rados()->${fn.name} != nullptr) {`,
+    `  rados()->${fn.name}(${['h0', ...names.slice(1)].join(', ')});`,
+  ];
+  for (const [type, end] of iteratorEnds) {
+    const at = parameters.indexOf(`${type} *`);
+    if (at >= 0) lines.push(`  operation(a0).keep_back(a${at}, rados()->${end});`);
+  }
+  return [...lines, '}', 'if (ours_of(a0) == nullptr) return;'];
+}
+
 // The part of a function that serves real handles: '' where it cannot get one.
 function realBranch(fn: AbiFunction, nativeCompletions: boolean): string[] {
   if (alwaysOurs.has(fn.name)) return [];
   const own = handles[fn.library];
+  const isOperation = operations.has(fn.prototype.parameters[0] ?? '');
+  if (isOperation && fn.prototype.returns === 'void') return gather(fn);
   const tests = fn.prototype.parameters.flatMap((type, i) => {
     const handle = own.get(type);
     return handle === undefined ? [] : [`${handle.is}(a${i})`];
@@ -185,14 +226,15 @@ function realBranch(fn: AbiFunction, nativeCompletions: boolean): string[] {
   } else if (fn.prototype.returns === 'void') {
     lines.push(`  ${invoked};`, ...call.after.map(line => `  ${line}`), '  return;');
   } else {
-    lines.push(`  auto result = ${invoked};`, ...call.after.map(line => `  ${line}`), '  return result;');
+    const result = call.after.some(line => line.includes('result')) ? 'auto result' : 'const auto result';
+    lines.push(`  ${result} = ${invoked};`, ...call.after.map(line => `  ${line}`), '  return result;');
   }
   lines.push('}');
   return lines;
 }
 
 function exported(fn: AbiFunction, nativeCompletions: boolean): string {
-  const native = `return ${nativeName(fn)}(${argumentNames(fn).join(', ')});`;
+  const native = `return ${nativeName(fn)}(${nativeArguments(fn).join(', ')});`;
   const body = [...realBranch(fn, nativeCompletions), native].map(line => `  ${line}`).join('\n');
   return `${signature(fn, fn.name, i => `a${i}`)} {\n${body}\n}\n`;
 }
