@@ -122,8 +122,8 @@ function allMethods(cluster: Cluster, about: { config: Config; stop: () => void 
   const adminRpc: Methods = Object.fromEntries([...admin].map(([name, method]) => [
     name, async ({ identity, params }) => ({ result: (await method(identity, params.fields)) as object }),
   ]));
-  const mon = monMethods(cluster);
-  return { ...imageMethods, ...snapshotMethods, ...poolMethods, ...trashMethods, ...mon, ...adminRpc };
+  const rbd: Methods = { ...imageMethods, ...snapshotMethods, ...poolMethods, ...trashMethods };
+  return { ...rbd, ...monMethods(cluster, rbd), ...adminRpc };
 }
 
 async function openStore({ store }: Config): Promise<Store> {

@@ -1,32 +1,39 @@
 // mon.command: a monitor command in JSON, as rados_mon_command sends it; and, by the private prefix "cbd2rbd cli", a whole
 // command line of hooks/ceph or hooks/rbd: its standard output comes back as outbuf, standard error as outs, the exit code as -rc.
-import type {Identity} from '../../access/identity.js';
 import type {Cluster} from '../../ceph/command.js';
 import {runMonCommand, type MonAnswer} from '../../ceph/mon.js';
+import {runRbd} from '../../ceph/rbd/rbd.js';
 import {runCeph, type Outcome} from '../../ceph/shell/ceph.js';
 import {ServiceError} from '../../service/errors.js';
-import type {Methods} from '../method.js';
+import type {Call, Methods} from '../method.js';
 import {Params} from '../params.js';
 
 const linePrefix = 'cbd2rbd cli';
 
-export function monMethods(cluster: Cluster): Methods {
+/** `methods`: those that the rbd command asks, under its caller's session. */
+export function monMethods(cluster: Cluster, methods: Methods): Methods {
   return {
-    'mon.command': async ({identity, params}) => {
+    'mon.command': async (call) => {
+      const {params} = call;
       const input = Buffer.from(params.text('inbuf', ''), 'base64');
       const cmd = params.texts('cmd');
-      const {rc, outbuf, outs} = await answer(cluster, identity, cmd, input);
+      const {rc, outbuf, outs} = await answer({cluster, methods, call}, cmd, input);
       return {result: {rc, outbuf: outbuf.toString('base64'), outs}};
     },
   };
 }
 
-async function answer(cluster: Cluster, identity: Identity, cmd: readonly string[], input: Buffer): Promise<MonAnswer> {
+interface Asked {
+  readonly cluster: Cluster;
+  readonly methods: Methods;
+  readonly call: Call;
+}
+
+async function answer(asked: Asked, cmd: readonly string[], input: Buffer): Promise<MonAnswer> {
   const [line] = cmd;
-  if (cmd.length !== 1 || !line?.includes(linePrefix)) return runMonCommand(cluster, identity, cmd, input);
-  const fields = lineFields(line);
-  if (!fields) return runMonCommand(cluster, identity, cmd, input);
-  const {stdout, stderr, code} = await runLine(cluster, identity, fields, input);
+  const fields = cmd.length === 1 && line?.includes(linePrefix) ? lineFields(line) : undefined;
+  if (!fields) return runMonCommand(asked.cluster, asked.call.identity, cmd, input);
+  const {stdout, stderr, code} = await runLine(asked, fields, input);
   return {rc: -code, outbuf: stdout, outs: stderr};
 }
 
@@ -40,9 +47,12 @@ function lineFields(text: string): Params|undefined {
   }
 }
 
-async function runLine(cluster: Cluster, identity: Identity, fields: Params, input: Buffer): Promise<Outcome> {
+async function runLine({cluster, methods, call}: Asked, fields: Params, input: Buffer): Promise<Outcome> {
   const program = fields.text('program');
   const argv = fields.texts('argv');
-  if (program === 'ceph') return runCeph({cluster, identity, argv, input});
-  throw new ServiceError('EOPNOTSUPP', `program ${JSON.stringify(program)} is not answered here`);
+  if (program === 'ceph') return runCeph({cluster, identity: call.identity, argv, input});
+  if (program !== 'rbd') throw new ServiceError('EOPNOTSUPP', `program ${JSON.stringify(program)} is not answered here`);
+  const given = Object.entries(fields.object('env').fields);
+  const environment = Object.fromEntries(given.filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
+  return runRbd({cluster, methods, call, argv, environment});
 }

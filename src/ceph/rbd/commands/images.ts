@@ -1,0 +1,140 @@
+// create, rm, resize, rename, status.
+import {Feature} from '../../../service/features.js';
+import {List} from '../../document.js';
+import {asData, atImage, atSnap, progress, shape, toggle, value, type RbdCommand} from '../command.js';
+import {errnoOf, failure, misspelt, RbdFailure, strerror, wrong} from '../errors.js';
+import {bytesOf, countOf, featuresOf, orderOf, sizeOf} from '../options.js';
+import type {RbdShell} from '../shell.js';
+import {parseImageSpec} from '../spec.js';
+
+/** The options that shape a new image, as image.create takes them; ends the command for a bad one. */
+export function shapeOf(shell: RbdShell): Record<string, unknown> {
+  const {options} = shell;
+  if (options.has('order')) shell.complain('rbd: --order is deprecated, use --object-size\n');
+  if (options.has('new-format')) shell.complain('rbd: --new-format is deprecated\n');
+  const format = options.text('image-format');
+  if (format !== undefined && format !== '1' && format !== '2') throw misspelt('the argument for option \'--image-format\' is invalid');
+  if (format === '1') shell.complain('rbd: image format 1 is deprecated\n');
+  const named = options.texts('image-feature');
+  const features = named.length > 0 ? featuresOf(named) : undefined;
+  if (named.length > 0 && features === undefined) throw misspelt('the argument for option \'--image-feature\' is invalid');
+  const stripeUnit = bytesOf(shell.options, 'stripe-unit');
+  const stripeCount = countOf(shell.options, 'stripe-count');
+  if ((stripeUnit === undefined) !== (stripeCount === undefined)) throw wrong('must specify both (or neither) of stripe-unit and stripe-count');
+  const order = orderOf(options);
+  const dataPool = options.text('data-pool');
+  return {
+    ...(format === '1' ? {format: 1} : {}),
+    ...(order !== undefined ? {order} : {}),
+    ...(features !== undefined ? {features} : {}),
+    ...(options.has('image-shared') ? {featuresClear: Feature.EXCLUSIVE_LOCK | Feature.OBJECT_MAP | Feature.FAST_DIFF | Feature.JOURNALING} : {}),
+    ...(stripeUnit !== undefined ? {stripeUnit, stripeCount} : {}),
+    ...(dataPool !== undefined ? {dataPool} : {}),
+  };
+}
+
+async function create(shell: RbdShell): Promise<void> {
+  const spec = shell.imageSpec({snap: 'none'});
+  const options = shapeOf(shell);
+  const size = sizeOf(shell.options, 'size');
+  if (size === undefined) throw wrong('must specify --size <M/G/T>');
+  if (shell.options.has('thick-provision')) throw new RbdFailure(95, 'rbd: create error: --thick-provision is not supported: volumes are thin\n');
+  const {at} = await shell.place(spec);
+  await shell.require('create error', 'image.create', {at, name: spec.image, size, options});
+}
+
+// In librbd's words for what keeps an image from being removed.
+function removeFailure(error: unknown): unknown {
+  if (error instanceof RbdFailure) return error;
+  const errno = errnoOf(error);
+  if (errno === 39) return new RbdFailure(39, 'rbd: image has snapshots - these must be deleted with \'rbd snap purge\' before the image can be removed.\n');
+  if (errno === 16) {
+    return new RbdFailure(16, 'rbd: error: image still has watchers\nThis means the image is still open or the client using it crashed. Try again after closing/unmapping it or waiting 30s for the crashed client to timeout.\n');
+  }
+  return failure('delete error', errno);
+}
+
+async function remove(shell: RbdShell): Promise<void> {
+  const spec = shell.imageSpec({snap: 'none'});
+  const {at} = await shell.place(spec);
+  try {
+    await shell.withProgress('Removing image', () => shell.ask('image.remove', {at, name: spec.image}));
+  } catch (error) {
+    throw removeFailure(error);
+  }
+}
+
+async function resize(shell: RbdShell): Promise<void> {
+  const spec = shell.imageSpec({snap: 'none'});
+  const size = sizeOf(shell.options, 'size');
+  if (size === undefined) throw wrong('must specify --size <M/G/T>');
+  const place = await shell.place(spec);
+  await shell.withImage(place, {readOnly: false}, async ({handle, state}) => {
+    if (size < state.size && !shell.options.has('allow-shrink')) throw wrong('shrinking an image is only allowed with the --allow-shrink flag');
+    if (size === state.size) throw wrong('new size is equal to original size ');
+    try {
+      await shell.withProgress('Resizing image', () => shell.ask('image.resize', {handle, size, allowShrink: true}));
+    } catch (error) {
+      throw error instanceof RbdFailure ? error : failure('resize error', errnoOf(error));
+    }
+  });
+}
+
+async function rename(shell: RbdShell): Promise<void> {
+  const spec = shell.imageSpec({snap: 'none'});
+  const to = parseImageSpec(shell.options.word(1));
+  const name = to.image ?? shell.options.text('dest');
+  if (name === undefined) throw wrong('destination image name was not specified');
+  if (to.snap !== undefined) throw wrong('snapshot name specified for a command that doesn\'t use it');
+  const [from, into] = [spec.pool ?? shell.options.text('pool') ?? 'rbd', to.pool ?? shell.options.text('dest-pool') ?? spec.pool ?? 'rbd'];
+  if (from !== into) throw new RbdFailure(22, `rbd: mv/rename across pools not supported\nsource pool: ${from} dest pool: ${into}\n`);
+  const {at} = await shell.place(spec);
+  await shell.require('rename error', 'image.rename', {at, name: spec.image, to: name});
+}
+
+async function status(shell: RbdShell): Promise<void> {
+  const id = shell.options.text('image-id');
+  const spec = shell.imageSpec({snap: 'none', needsImage: id === undefined});
+  const place = await shell.place(spec);
+  await shell.withImage(place, {readOnly: true, id}, async ({handle}) => {
+    const {watchers} = await shell.require('show status failed', 'image.watchers', {handle}) as
+        {watchers: {address: string, id: number, cookie: number}[]};
+    if (shell.printed('status', () => ({
+          watchers: new List('watcher', watchers.map((watcher) => ({address: watcher.address, client: watcher.id, cookie: watcher.cookie}))),
+        }))) return;
+    shell.print(watchers.length === 0 ? 'Watchers: none\n' :
+                                        `Watchers:\n${watchers.map((watcher) => `\twatcher=${watcher.address} client.${watcher.id} cookie=${watcher.cookie}\n`).join('')}`);
+  });
+}
+
+async function flatten(shell: RbdShell): Promise<void> {
+  const spec = shell.imageSpec({snap: 'none'});
+  const place = await shell.place(spec);
+  await shell.withImage(place, {readOnly: false}, async ({handle}) => {
+    try {
+      await shell.withProgress('Image flatten', () => shell.ask('flatten', {handle}));
+    } catch (error) {
+      throw error instanceof RbdFailure ? error : new RbdFailure(errnoOf(error), `rbd: flatten error: ${strerror(errnoOf(error))}\n`);
+    }
+  });
+}
+
+const size = value('size', 's');
+
+export const imageCommands: readonly RbdCommand[] = [
+  {
+    names: ['create'], usage: '[--size SIZE] [--object-size SIZE] [--image-feature F]... <image-spec>', help: 'Create an empty image.', words: 1, run: create,
+    options: [...atImage, ...shape, size, toggle('thick-provision'), ...progress],
+  },
+  {names: ['remove', 'rm'], usage: '[--no-progress] <image-spec>', help: 'Delete an image.', words: 1, options: [...atImage, ...progress], run: remove},
+  {
+    names: ['resize'], usage: '--size SIZE [--allow-shrink] <image-spec>', help: 'Resize (expand or shrink) image.', words: 1, run: resize,
+    options: [...atImage, size, toggle('allow-shrink'), ...progress],
+  },
+  {
+    names: ['rename', 'mv'], usage: '<source-image-spec> <dest-image-spec>', help: 'Rename image within pool.', words: 2, run: rename,
+    options: [...atImage, value('dest-pool'), value('dest-namespace'), value('dest')],
+  },
+  {names: ['status'], usage: '<image-spec>', help: 'Show who has the image open.', words: 1, options: [...atImage, value('image-id'), ...asData], run: status},
+  {names: ['flatten'], usage: '<image-spec>', help: 'Copy what a clone has from its parent, and let the parent go.', words: 1, options: [...atSnap, ...progress], run: flatten},
+];

@@ -1,0 +1,153 @@
+// snap ..., clone.
+import {Fields, List, type Doc} from '../../document.js';
+import {left, textTable, type Column} from '../../text-table.js';
+import {bytes} from '../../units.js';
+import {asData, atImage, atSnap, progress, shape, toggle, value, type RbdCommand} from '../command.js';
+import {errnoOf, failure, RbdFailure, wrong} from '../errors.js';
+import {countOf} from '../options.js';
+import type {OpenedImage, RbdShell, SnapState} from '../shell.js';
+import {parseImageSpec, type Spec} from '../spec.js';
+import {ctime} from '../times.js';
+import {shapeOf} from './images.js';
+import {snapsOf} from './show.js';
+
+// The image of a snap command, opened to be changed.
+async function onSnap(shell: RbdShell, work: (image: OpenedImage, snap: string, spec: Spec) => Promise<void>): Promise<void> {
+  const spec = shell.imageSpec({snap: 'must'});
+  const place = await shell.place(spec);
+  await shell.withImage(place, {readOnly: false}, (image) => work(image, spec.snap ?? '', spec));
+}
+
+async function attempt(shell: RbdShell, what: string, label: string|undefined, work: () => Promise<unknown>): Promise<void> {
+  try {
+    await (label === undefined ? work() : shell.withProgress(label, work));
+  } catch (error) {
+    throw error instanceof RbdFailure ? error : failure(what, errnoOf(error));
+  }
+}
+
+const create = (shell: RbdShell): Promise<void> => onSnap(shell, ({handle}, name) =>
+  attempt(shell, 'failed to create snapshot', 'Creating snap', () =>
+    shell.ask('snap.create', {handle, name, flags: shell.options.has('skip-quiesce') ? 1 : 0})));
+
+function remove(shell: RbdShell): Promise<void> {
+  return onSnap(shell, async ({handle, state}, name) => {
+    try {
+      await shell.withProgress('Removing snap', () => shell.ask('snap.remove', {handle, name, force: shell.options.has('force')}));
+    } catch (error) {
+      const errno = errnoOf(error);
+      const isProtected = snapsOf(state).some((snap) => snap.name === name && snap.isProtected);
+      if (errno === 16 && isProtected) throw new RbdFailure(16, `rbd: snapshot '${name}' is protected from removal.\n`);
+      throw failure('failed to remove snapshot', errno);
+    }
+  });
+}
+
+const rollback = (shell: RbdShell): Promise<void> => onSnap(shell, ({handle}, name) =>
+  attempt(shell, 'rollback failed', 'Rolling back to snapshot', () => shell.ask('snap.rollback', {handle, name})));
+
+const protect = (shell: RbdShell): Promise<void> => onSnap(shell, async ({handle, state}, name) => {
+  if (snapsOf(state).some((snap) => snap.name === name && snap.isProtected)) throw new RbdFailure(16, 'rbd: snap is already protected\n');
+  await attempt(shell, 'protecting snap failed', undefined, () => shell.ask('snap.protect', {handle, name}));
+});
+
+const unprotect = (shell: RbdShell): Promise<void> => onSnap(shell, async ({handle, state}, name) => {
+  if (snapsOf(state).some((snap) => snap.name === name && !snap.isProtected)) throw wrong('snap is already unprotected');
+  await attempt(shell, 'unprotecting snap failed', undefined, () => shell.ask('snap.unprotect', {handle, name}));
+});
+
+const rename = (shell: RbdShell): Promise<void> => onSnap(shell, async ({handle}, name, spec) => {
+  const to = parseImageSpec(shell.options.word(1));
+  const target = to.snap ?? shell.options.text('dest-snap');
+  if (target === undefined) throw wrong('destination snapshot name was not specified');
+  if (to.pool !== undefined && to.pool !== (spec.pool ?? 'rbd')) throw wrong('source and destination pool must be the same');
+  if (to.image !== undefined && to.image !== spec.image) throw wrong('source and destination image name must be the same');
+  await attempt(shell, 'renaming snap failed', undefined, () => shell.ask('snap.rename', {handle, name, to: target}));
+});
+
+async function list(shell: RbdShell): Promise<void> {
+  const id = shell.options.text('image-id');
+  const place = await shell.place(shell.imageSpec({snap: 'none', needsImage: id === undefined}));
+  await shell.withImage(place, {readOnly: true, id}, async ({state}) => {
+    const isAll = shell.options.has('all');
+    const snaps = snapsOf(state).filter((snap) => isAll || snap.namespace === 'user');
+    if (shell.printed('snapshots', () => new List('snapshot', snaps.map((snap) => snapDocument(snap, isAll))))) return;
+    if (snaps.length === 0) return;
+    const fromRight = (head: string): Column => ({head, align: 'right', headAlign: 'left'});
+    shell.print(textTable(
+        [fromRight('SNAPID'), left('NAME'), fromRight('SIZE'), left('PROTECTED'), left('TIMESTAMP'), ...(isAll ? [left('NAMESPACE')] : [])],
+        snaps.map((snap) => [
+          String(snap.id), snap.name, bytes(snap.size), snap.isProtected ? 'yes' : '', ctime(snap.timestamp),
+          ...(isAll ? [snap.namespace === 'trash' ? `trash (${snap.original ?? ''})` : snap.namespace] : [])])));
+  });
+}
+
+function snapDocument(snap: SnapState, isAll: boolean): Doc {
+  const namespace: Doc = snap.namespace === 'trash' ? {type: 'trash', original_name: snap.original ?? ''} : {type: snap.namespace};
+  return new Fields([
+    ['id', snap.id], ['name', snap.name], ['size', snap.size], ['protected', snap.isProtected ? 'true' : 'false'], ['timestamp', ctime(snap.timestamp)],
+    ...(isAll ? [['namespace', namespace] as const] : []),
+  ]);
+}
+
+async function purge(shell: RbdShell): Promise<void> {
+  const id = shell.options.text('image-id');
+  const place = await shell.place(shell.imageSpec({snap: 'none', needsImage: id === undefined}));
+  await shell.withImage(place, {readOnly: false, id}, async ({handle, state}) => {
+    const snaps = snapsOf(state).filter((snap) => snap.namespace === 'user');
+    const kept = snaps.filter((snap) => snap.isProtected);
+    const work = async (): Promise<void> => {
+      for (const snap of snaps.filter((snap) => !snap.isProtected)) await shell.ask('snap.remove', {handle, name: snap.name});
+      if (kept.length > 0) throw new RbdFailure(0, '');
+    };
+    try {
+      await shell.withProgress('Removing all snapshots', work);
+    } catch (error) {
+      if (!(error instanceof RbdFailure) || error.code !== 0) throw error instanceof RbdFailure ? error : failure('removing snaps failed', errnoOf(error));
+      // Protected ones stay, are named on standard output, and the code is 0 all the same.
+      const names = kept.map((snap) => `'${snap.name}'`).join(', ');
+      shell.print(`rbd: error removing snapshot(s) ${names}, which ${kept.length === 1 ? 'is' : 'are'} protected - these must be unprotected with \`rbd snap unprotect\`.\n`);
+    }
+  });
+}
+
+async function limit(shell: RbdShell, change: 'set'|'clear'): Promise<void> {
+  const place = await shell.place(shell.imageSpec({snap: 'none'}));
+  const wanted = change === 'clear' ? null : countOf(shell.options, 'limit');
+  if (wanted === undefined) throw wrong('must specify --limit <num>');
+  await shell.withImage(place, {readOnly: false}, async ({handle}) => {
+    await attempt(shell, `${change === 'set' ? 'setting' : 'clearing'} snapshot limit failed`, undefined, () => shell.ask('snap.limit.set', {handle, limit: wanted}));
+  });
+}
+
+async function clone(shell: RbdShell): Promise<void> {
+  const spec = shell.imageSpec({snap: 'must'});
+  const to = parseImageSpec(shell.options.word(1));
+  const name = to.image ?? shell.options.text('dest');
+  if (name === undefined) throw wrong('destination image name was not specified');
+  if (to.snap !== undefined) throw wrong('snapshot name specified for a command that doesn\'t use it');
+  const options = shapeOf(shell);
+  const parent = await shell.place(spec);
+  const pool = to.pool ?? shell.options.text('dest-pool') ?? parent.poolName;
+  const into = {pool: await shell.pool(pool), namespace: to.namespace ?? shell.options.text('dest-namespace') ?? (to.pool === undefined ? parent.at.namespace : '')};
+  await shell.require('clone error', 'clone', {at: parent.at, image: spec.image, snap: spec.snap, to: into, name, options});
+}
+
+const limitOption = value('limit');
+
+export const snapCommands: readonly RbdCommand[] = [
+  {names: ['snap create', 'snap add'], usage: '<snap-spec>', help: 'Create a snapshot.', words: 1, options: [...atSnap, toggle('skip-quiesce'), toggle('ignore-quiesce-error'), ...progress], run: create},
+  {names: ['snap limit clear'], usage: '<image-spec>', help: 'Remove snapshot limit.', words: 1, options: atImage, run: (shell) => limit(shell, 'clear')},
+  {names: ['snap limit set'], usage: '--limit N <image-spec>', help: 'Limit the number of snapshots.', words: 1, options: [...atImage, limitOption], run: (shell) => limit(shell, 'set')},
+  {names: ['snap list', 'snap ls'], usage: '[--all] <image-spec>', help: 'List snapshots of an image.', words: 1, options: [...atImage, value('image-id'), toggle('all', 'a'), ...asData], run: list},
+  {names: ['snap protect'], usage: '<snap-spec>', help: 'Keep a snapshot from being removed.', words: 1, options: atSnap, run: protect},
+  {names: ['snap purge'], usage: '<image-spec>', help: 'Delete all unprotected snapshots.', words: 1, options: [...atImage, value('image-id'), ...progress], run: purge},
+  {names: ['snap remove', 'snap rm'], usage: '<snap-spec>', help: 'Delete a snapshot.', words: 1, options: [...atSnap, toggle('force'), ...progress], run: remove},
+  {names: ['snap rename'], usage: '<source-snap-spec> <dest-snap-spec>', help: 'Rename a snapshot.', words: 2, options: [...atSnap, value('dest-snap')], run: rename},
+  {names: ['snap rollback', 'snap revert'], usage: '<snap-spec>', help: 'Roll the image back to the snapshot.', words: 1, options: [...atSnap, ...progress], run: rollback},
+  {names: ['snap unprotect'], usage: '<snap-spec>', help: 'Allow a snapshot to be removed.', words: 1, options: atSnap, run: unprotect},
+  {
+    names: ['clone'], usage: '<source-snap-spec> <dest-image-spec>', help: 'Clone a snapshot into a new image.', words: 2, run: clone,
+    options: [...atSnap, ...shape, value('dest-pool'), value('dest-namespace'), value('dest')],
+  },
+];

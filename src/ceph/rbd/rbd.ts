@@ -1,0 +1,153 @@
+// The `rbd` command: words in, what it prints and its exit code out. Commands that move data run in the caller's process (hooks/) and
+// are not here; what is not supported is refused by name.
+import type {Call, Methods} from '../../rpc/method.js';
+import {ServiceError} from '../../service/errors.js';
+import {release} from '../commands/status.js';
+import type {Cluster} from '../command.js';
+import type {Outcome} from '../shell/ceph.js';
+import {configCommands, globalCommands} from './commands/config.js';
+import {imageCommands} from './commands/images.js';
+import {lockCommands} from './commands/locks.js';
+import {metadataCommands} from './commands/metadata.js';
+import {poolCommands} from './commands/pools.js';
+import {showCommands} from './commands/show.js';
+import {snapCommands} from './commands/snaps.js';
+import {trashCommands} from './commands/trash.js';
+import type {RbdCommand} from './command.js';
+import {errnoOf, RbdFailure, strerror} from './errors.js';
+import {readOptions} from './options.js';
+import {RbdShell} from './shell.js';
+
+export interface RbdCall {
+  readonly cluster: Cluster;
+  readonly methods: Methods;
+  readonly call: Omit<Call, 'params'>;
+  readonly argv: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+const kernel = 'mapping to a kernel device needs a Ceph cluster; use qemu-nbd, or librbd through qemu, fio and the like';
+const refused: readonly (readonly [string, string])[] = [
+  ['map', kernel], ['unmap', kernel], ['device map', kernel], ['device unmap', kernel], ['device attach', kernel], ['device detach', kernel],
+  ['mirror', 'mirroring is not supported'], ['journal', 'journals are not supported'], ['group', 'consistency groups are not supported'],
+  ['object-map', 'there are no object maps: which blocks are in use is always known'], ['migration', 'migration is not supported'],
+  ['encryption', 'encryption formats are not supported; qemu\'s luks works over any image'], ['trash purge schedule', 'schedules are not supported; use cron'],
+  ['mirror snapshot schedule', 'schedules are not supported'],
+];
+
+function commandsFor({cluster, call}: RbdCall): readonly RbdCommand[] {
+  const global = globalCommands({
+    options: cluster.options,
+    require: (rights) => call.identity.requireMon(rights, rights === 'r' ? 'config get' : 'config set'),
+  });
+  return [
+    ...imageCommands, ...showCommands, ...snapCommands, ...trashCommands, ...lockCommands, ...metadataCommands, ...poolCommands, ...configCommands,
+    ...global, ...mappedCommands,
+  ];
+}
+
+// Nothing is ever mapped: an empty list is the truth.
+const mappedCommands: readonly RbdCommand[] = [{
+  names: ['device list', 'device ls', 'showmapped'], usage: '', help: 'Show mapped images (there are none).', words: 0,
+  options: [{name: 'device-type', letter: 't'}, {name: 'format'}, {name: 'pretty-format', isSwitch: true}],
+  run: async (shell) => {
+    const {List} = await import('../document.js');
+    shell.printed('devices', () => new List('device', []));
+  },
+}];
+
+const printed = (text: string): Outcome => ({stdout: Buffer.from(text), stderr: '', code: 0});
+const failed = (code: number, stderr: string): Outcome => ({stdout: Buffer.alloc(0), stderr, code});
+
+export async function runRbd(request: RbdCall): Promise<Outcome> {
+  const {argv} = request;
+  const commands = commandsFor(request);
+  if (argv[0] === '--version' || argv[0] === '-v') return printed(`ceph version ${release.version} (${release.build}) ${release.name} (stable)\n`);
+  if (argv.length === 0 || argv[0] === '--help' || argv[0] === '-h') return printed(overview(commands));
+  if (argv[0] === 'help') return help(commands, argv.slice(1));
+  const words = argv.filter((word) => !word.startsWith('-'));
+  const no = refused.find(([name]) => name.split(' ').every((word, at) => words[at] === word));
+  if (no) return failed(95, `rbd: ${no[0]}: ${no[1]}\n`);
+  const found = find(commands, argv);
+  if (!found) return failed(22, `error: unknown option '${argv.join(' ')}'\n\n${usageLine}`);
+  if (found.rest.includes('--help') || found.rest.includes('-h')) return help(commands, found.name.split(' '));
+  return runCommand(request, found.command, found.rest);
+}
+
+// A command's words may have options between them ("-p pool ls"): the first words that are no options name it.
+function find(commands: readonly RbdCommand[], argv: readonly string[]): {command: RbdCommand, name: string, rest: readonly string[]}|undefined {
+  const starts = firstWords(commands, argv);
+  let best: {command: RbdCommand, name: string, places: readonly number[]}|undefined;
+  for (const command of commands) {
+    for (const name of command.names) {
+      const parts = name.split(' ');
+      if (!parts.every((part, at) => argv[starts[at] ?? -1] === part)) continue;
+      if (!best || parts.length > best.places.length) best = {command, name, places: starts.slice(0, parts.length)};
+    }
+  }
+  if (!best) return undefined;
+  const {command, name, places} = best;
+  return {command, name, rest: argv.filter((_, at) => !places.includes(at))};
+}
+
+// Where the words that are neither options nor options' values stand; an option's value is known by any command that has it.
+function firstWords(commands: readonly RbdCommand[], argv: readonly string[]): number[] {
+  const valued = new Set(commands.flatMap((command) => command.options).filter((option) => !option.isSwitch)
+      .flatMap((option) => [`--${option.name}`, ...(option.letter ? [`-${option.letter}`] : [])]));
+  const places: number[] = [];
+  for (let at = 0; at < argv.length && places.length < 3; at++) {
+    const word = argv[at] ?? '';
+    if (valued.has(word)) at++;
+    else if (!word.startsWith('-')) places.push(at);
+  }
+  return places;
+}
+
+async function runCommand(request: RbdCall, command: RbdCommand, argv: readonly string[]): Promise<Outcome> {
+  let shell: RbdShell|undefined;
+  try {
+    const options = readOptions(command.options, argv);
+    if (options.words.length > command.words) return failed(1, 'rbd: too many arguments\n');
+    shell = new RbdShell(request.methods, request.call, options, request.environment);
+    await command.run(shell);
+    return {stdout: Buffer.from(shell.output.stdout), stderr: shell.output.stderr, code: 0};
+  } catch (error) {
+    const before = shell?.output ?? {stdout: '', stderr: ''};
+    const [code, text] = error instanceof RbdFailure ? [error.code, error.text] : unexpected(error);
+    return {stdout: Buffer.from(before.stdout), stderr: before.stderr + text, code};
+  }
+}
+
+function unexpected(error: unknown): [number, string] {
+  const errno = errnoOf(error);
+  return [errno, `rbd: ${error instanceof ServiceError ? error.message : 'error'}: ${strerror(errno)}\n`];
+}
+
+// --- help
+
+const usageLine = 'usage: rbd <command> ...\nSee \'rbd help\'.\n';
+
+function overview(commands: readonly RbdCommand[]): string {
+  const rows = commands.map((command) => [command.names.map((name, at) => at === 0 ? name : `(${name})`).join(' '), command.help] as const)
+      .sort(([a], [b]) => a < b ? -1 : 1);
+  const width = Math.max(...rows.map(([name]) => name.length));
+  return [
+    'usage: rbd <command> ...', '', 'The rbd command of cbd2rbd: images on CurveBS, on local files, or on a real Ceph.', '', 'Commands:',
+    ...rows.map(([name, help]) => `  ${name.padEnd(width)}  ${help}`), '',
+    'Optional arguments:', '  -c, --conf FILE   the ceph.conf that says where the daemon is', '  --cluster NAME    read /etc/ceph/NAME.conf',
+    '  --id ID           be client.ID', '  -n, --name NAME   be NAME', '  -k, --keyring F   where the key is', '',
+    'See \'rbd help <command>\' for help on a specific command.', '',
+  ].join('\n');
+}
+
+function help(commands: readonly RbdCommand[], words: readonly string[]): Outcome {
+  if (words.length === 0) return printed(overview(commands));
+  const wanted = words.join(' ');
+  const command = commands.find((command) => command.names.includes(wanted));
+  if (!command) {
+    const group = commands.filter((command) => command.names.some((name) => name.startsWith(`${wanted} `)));
+    return group.length > 0 ? printed(overview(group)) : failed(22, `error: unknown option '${wanted}'\n\n${usageLine}`);
+  }
+  const options = command.options.map((option) => `  ${option.letter ? `-${option.letter} [ --${option.name} ]` : `--${option.name}`}${option.isSwitch ? '' : ' arg'}`);
+  return printed([`usage: rbd ${wanted} ${command.usage}`.trimEnd(), '', command.help, ...(options.length > 0 ? ['', 'Optional arguments:', ...options] : []), ''].join('\n'));
+}
