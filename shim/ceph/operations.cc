@@ -1,33 +1,30 @@
-// Making and releasing the operations that are gathered for us and for the real librados at once.
-#include <new>
+#include "ceph/operations.h"
 
-#include "ceph/rados.h"
+#include <memory>
+#include <new>
 
 namespace cbd::ceph {
 
-void Operation::keep_back(void** slot, End end) noexcept {
+TwinIterator* Operation::add_iterator() noexcept {
   try {
-    iterators_.push_back({slot, *slot, end});
-    *slot = nullptr;
+    auto made = std::make_unique<TwinIterator>();
+    iterators_.push_back(made.get());
+    return made.release();
   } catch (const std::bad_alloc&) {
-    // The caller keeps it, as he would with the real library alone.
+    is_whole_ = false;
+    return nullptr;
   }
 }
 
-void Operation::hand_out() {
-  for (const Iterator& iterator : iterators_) *iterator.slot = iterator.handle;
-  iterators_.clear();
-}
-
-void Operation::end_iterators() {
-  for (const Iterator& iterator : iterators_) iterator.end(iterator.handle);
+void Operation::choose_real() {
+  for (TwinIterator* iterator : iterators_) iterator->is_real = true;
   iterators_.clear();
 }
 
 namespace {
 
 using Make = void* (*)();
-using Release = void (*)(void*);
+using End = void (*)(void*);
 
 // Null where neither side gathers operations, or there is no memory.
 void* make(void* ours, Make make_real) {
@@ -36,13 +33,23 @@ void* make(void* ours, Make make_real) {
   return new (std::nothrow) Operation(ours, real);
 }
 
-void release(void* handle, Release release_ours, Release release_real) {
+void release(void* handle, End release_ours, End release_real) {
   if (handle == nullptr) return;
   Operation& op = operation(handle);
   if (op.ours() != nullptr) release_ours(op.ours());
   if (op.real() != nullptr) release_real(op.real());
-  op.end_iterators();
   delete &op;
+}
+
+void end_iterator(void* iterator, End end_ours, End end_real) {
+  if (iterator == nullptr) return;
+  if (mark_of(iterator) == kTwinMark) {
+    const std::unique_ptr<TwinIterator> twin(static_cast<TwinIterator*>(iterator));
+    if (twin->ours != nullptr) end_ours(twin->ours);
+    if (twin->real != nullptr) end_real(twin->real);
+  } else {
+    (is_iterator(iterator) ? end_real : end_ours)(iterator);
+  }
 }
 
 }  // namespace
@@ -72,6 +79,16 @@ void rados_release_write_op(rados_write_op_t write_op) {
 void rados_release_read_op(rados_read_op_t read_op) {
   const RadosFunctions* const real = loaded_rados();
   release(read_op, cbd_native_rados_release_read_op, real != nullptr ? real->rados_release_read_op : nullptr);
+}
+
+void rados_omap_get_end(rados_omap_iter_t iter) {
+  const RadosFunctions* const real = loaded_rados();
+  end_iterator(iter, cbd_native_rados_omap_get_end, real != nullptr ? real->rados_omap_get_end : nullptr);
+}
+
+void rados_getxattrs_end(rados_xattrs_iter_t iter) {
+  const RadosFunctions* const real = loaded_rados();
+  end_iterator(iter, cbd_native_rados_getxattrs_end, real != nullptr ? real->rados_getxattrs_end : nullptr);
 }
 
 }  // extern "C"

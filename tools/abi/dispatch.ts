@@ -9,6 +9,8 @@ import type {AbiFunction, Library} from './table.js';
 const byHand = new Set([
   'rados_create_read_op',
   'rados_create_write_op',
+  'rados_getxattrs_end',
+  'rados_omap_get_end',
   'rados_release_read_op',
   'rados_release_write_op',
   'rados_conf_set',
@@ -60,8 +62,8 @@ function refusal(fn: AbiFunction): string {
 // (shim/ceph/operations.cc).
 const operations = new Set(['rados_read_op_t', 'rados_write_op_t']);
 
-const iteratorEnds =
-    [['rados_omap_iter_t', 'rados_omap_get_end'], ['rados_xattrs_iter_t', 'rados_getxattrs_end']] as const;
+const iterators = new Set(['rados_omap_iter_t', 'rados_xattrs_iter_t']);
+const iteratorSlots = new Set(['rados_omap_iter_t *', 'rados_xattrs_iter_t *']);
 
 function argumentNames(fn: AbiFunction): string[] {
   return fn.prototype.parameters.map((_, i) => `a${i}`);
@@ -124,6 +126,10 @@ const tables: Readonly<Record<Library, string>> = {
   librados: 'rados',
   librbd: 'rbd'
 };
+const headers: Readonly<Record<Library, string>> = {
+  librados: 'operations',
+  librbd: 'rbd'
+};
 
 interface Call {
   // Statements before and after the real call, and its arguments.
@@ -162,7 +168,7 @@ function realCall(fn: AbiFunction, nativeCompletions: boolean): Call {
     } else if (operations.has(type)) {
       call.before.push(
           `void* const h${i} = real_of(${at});`, `if (h${i} == nullptr) ${refuse(fn, 'EOPNOTSUPP')}`);
-      call.before.push(`operation(${at}).hand_out();`);
+      call.before.push(`operation(${at}).choose_real();`);
       call.arguments.push(`h${i}`);
     } else if (type === 'rados_list_ctx_t *') {
       call.arguments.push(at);
@@ -174,28 +180,28 @@ function realCall(fn: AbiFunction, nativeCompletions: boolean): Call {
   return call;
 }
 
-// One step of an operation: gathered by the real library too where that is loaded. An iterator that it hands
-// out at once is kept back until the operation runs there.
+// One step of an operation: gathered on both sides. Clients take an iterator at once, before the operation
+// runs, so they get one that stands for both sides' (shim/ceph/operations.h).
 function gather(fn: AbiFunction): string[] {
-  const {parameters} = fn.prototype;
   const names = argumentNames(fn);
-  const lines = [
+  const at = fn.prototype.parameters.findIndex(type => iteratorSlots.has(type));
+  const given = (slot: string, handle: string):
+      string => [handle, ...names.slice(1)].map((name, i) => i === at ? slot : name).join(', ');
+  return [
+    ...(at < 0 ?
+            [] :
+            [`TwinIterator* const twin = operation_iterator(a0, a${at});`, 'if (twin == nullptr) return;']),
     `if (void* const h0 = real_of(a0); h0 != nullptr && rados()->${fn.name} != nullptr) {`,
-    `  rados()->${fn.name}(${['h0', ...names.slice(1)].join(', ')});`,
+    `  rados()->${fn.name}(${given('&twin->real', 'h0')});`,
+    '}',
+    `if (void* const o0 = ours_of(a0); o0 != nullptr) ${nativeName(fn)}(${given('&twin->ours', 'o0')});`,
   ];
-  for (const [type, end] of iteratorEnds) {
-    const at = parameters.indexOf(`${type} *`);
-    if (at >= 0) lines.push(`  operation(a0).keep_back(a${at}, rados()->${end});`);
-  }
-  return [...lines, '}', 'if (ours_of(a0) == nullptr) return;'];
 }
 
 // The part of a function that serves real handles: '' where it cannot get one.
 function realBranch(fn: AbiFunction, nativeCompletions: boolean): string[] {
   if (alwaysOurs.has(fn.name)) return [];
   const own = handles[fn.library];
-  const isOperation = operations.has(fn.prototype.parameters[0] ?? '');
-  if (isOperation && fn.prototype.returns === 'void') return gather(fn);
   const tests = fn.prototype.parameters.flatMap((type, i) => {
     const handle = own.get(type);
     return handle === undefined ? [] : [`${handle.is}(a${i})`];
@@ -234,8 +240,18 @@ function realBranch(fn: AbiFunction, nativeCompletions: boolean): string[] {
 }
 
 function exported(fn: AbiFunction, nativeCompletions: boolean): string {
-  const native = `return ${nativeName(fn)}(${nativeArguments(fn).join(', ')});`;
-  const body = [...realBranch(fn, nativeCompletions), native].map(line => `  ${line}`).join('\n');
+  const [first = ''] = fn.prototype.parameters;
+  const lines: string[] = [];
+  if (operations.has(first) && fn.prototype.returns === 'void') {
+    lines.push(...gather(fn));
+  } else {
+    if (operations.has(first)) lines.push(`if (!is_whole(a0)) ${refuse(fn, 'ENOMEM')}`);
+    if (iterators.has(first))
+      lines.push('a0 = resolve_iterator(a0);', `if (a0 == nullptr) ${refuse(fn, 'EINVAL')}`);
+    lines.push(...realBranch(fn, nativeCompletions));
+    lines.push(`return ${nativeName(fn)}(${nativeArguments(fn).join(', ')});`);
+  }
+  const body = lines.map(line => `  ${line}`).join('\n');
   return `${signature(fn, fn.name, i => `a${i}`)} {\n${body}\n}\n`;
 }
 
@@ -245,7 +261,7 @@ export function renderDispatch(functions: readonly AbiFunction[], library: Libra
   const bodies = ofLibrary(functions, library)
                      .filter(fn => !byHand.has(fn.name))
                      .map(fn => exported(fn, nativeCompletions));
-  return `// ${generated}\n// What ${library} exports.\n#include "ceph/${tables[library]}.h"\n\n${
+  return `// ${generated}\n// What ${library} exports.\n#include "ceph/${headers[library]}.h"\n\n${
              mayBeDeprecated}\n\n` +
       `using namespace cbd::ceph;\n\nextern "C" {\n\n${bodies.join('\n')}\n}\n`;
 }
