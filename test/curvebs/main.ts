@@ -1,7 +1,7 @@
 // `npm run curvebs [FOLDER]`: a CurveBS on this machine to try cbd2rbd with. Runs until it is stopped, or until a request
 // arrives that would take down a real nebd-server.
 
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Cluster, DEFAULT_ROOT_PASSWORD } from './cluster.js';
@@ -33,6 +33,8 @@ try {
   console.error(`curvebs: ${error instanceof Error ? error.message : String(error)}`);
   process.exit(1);
 }
+const passwordFile = join(folder, 'root-password');
+writeFileSync(passwordFile, `${DEFAULT_ROOT_PASSWORD}\n`, { mode: 0o600 });
 console.log(`A CurveBS stand-in is running on ${folder} (thin, blocks of ${blockSize} bytes). Stop it with Ctrl-C.
 
 In cbd2rbd's configuration:
@@ -40,12 +42,11 @@ In cbd2rbd's configuration:
   curvebs_mds = ${cluster.mdsAddresses.join(', ')}
   curvebs_nebd_socket = ${cluster.nebdSocket}
   curvebs_snapshotclone = ${cluster.snapshotClone.address}
-  curvebs_root_password = ${DEFAULT_ROOT_PASSWORD}
+  curvebs_root_password_file = ${passwordFile}
 
 then:
 
-  cbd2rbd pool map volumes --backend curvebs --dir /volumes --owner cinder --create
-  rbd create --size 10G volumes/disk
+  cbd2rbd pool map volumes --backend curvebs --dir /volumes --owner cinder
+  qemu-img create -f raw rbd:volumes/disk 10G
 
 ready`);
-

@@ -1,0 +1,112 @@
+// For tests: the whole of cbd2rbd over the stand-in: a daemon with a pool "rbd" on CurveBS, and what a stock client needs to reach it.
+
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { startTestDaemonIn, type TestDaemon } from '../lib/daemon.js';
+import { Cluster, DEFAULT_ROOT_PASSWORD, freePort } from './cluster.js';
+
+export interface Finished {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a program to its end, with this process's event loop free. */
+export async function run(environment: NodeJS.ProcessEnv, program: string, ...args: string[]): Promise<Finished> {
+  const child = spawn(program, args, { env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  const code = await new Promise<number | null>((done, fail) => child.once('error', fail).once('close', done));
+  return { code, stdout, stderr };
+}
+
+/** The stand-in as a process, to be killed; it comes back on the same folder and ports. */
+export class ClusterProcess {
+  private child: ChildProcess | undefined;
+
+  private constructor(readonly folder: string, private readonly environment: NodeJS.ProcessEnv, readonly mds: string) {}
+
+  static async start(folder: string): Promise<ClusterProcess> {
+    const [mds, snapshotClone] = [await freePort(), await freePort()];
+    const environment = { ...process.env, CURVEBS_MDS_PORT: String(mds), CURVEBS_SNAPSHOT_CLONE_PORT: String(snapshotClone) };
+    const made = new ClusterProcess(folder, environment, `127.0.0.1:${mds}`);
+    await made.begin();
+    return made;
+  }
+
+  get nebdSocket(): string {
+    return join(this.folder, 'nebd.sock');
+  }
+
+  /** Whether it runs still: an unaligned request would have ended it. */
+  get isAlive(): boolean {
+    return this.child !== undefined && this.child.exitCode === null && this.child.signalCode === null;
+  }
+
+  async begin(): Promise<void> {
+    const child = spawn(process.execPath, [resolve('dist/test/curvebs/main.js'), this.folder], { env: this.environment, stdio: ['ignore', 'pipe', 'inherit'] });
+    this.child = child;
+    for await (const line of createInterface({ input: child.stdout })) if (line === 'ready') return;
+    throw new Error('the stand-in ended before it was ready');
+  }
+
+  async kill(): Promise<void> {
+    const child = this.child;
+    if (child === undefined || !this.isAlive) return;
+    const ended = new Promise((done) => child.once('exit', done));
+    child.kill('SIGKILL');
+    await ended;
+  }
+}
+
+export interface Stack {
+  readonly folder: string;
+  readonly daemon: TestDaemon;
+  /** For clients: our libraries, our daemon. */
+  readonly environment: NodeJS.ProcessEnv;
+  stop(): Promise<void>;
+}
+
+/** A daemon on a stand-in that runs already. Its pool "rbd" is CurveBS's directory /rbd. */
+export async function startStack(curvebs: { mdsAddresses: readonly string[]; nebdSocket: string }): Promise<Stack> {
+  const folder = mkdtempSync(join(tmpdir(), 'cbd-c-'));
+  const password = join(folder, 'root-password');
+  writeFileSync(password, DEFAULT_ROOT_PASSWORD);
+  const daemon = await startTestDaemonIn(join(folder, 'daemon'), {
+    CBD2RBD_DEFAULT_POOLS: '', CBD2RBD_CURVEBS_MDS: curvebs.mdsAddresses.join(','), CBD2RBD_CURVEBS_NEBD_SOCKET: curvebs.nebdSocket,
+    CBD2RBD_CURVEBS_ROOT_PASSWORD_FILE: password, CBD2RBD_REQUEST_TIMEOUT: '10s',
+  });
+  const admin = await daemon.client();
+  await admin.call('admin.pool.map', { name: 'rbd', backend: 'curvebs', dir: '/rbd', owner: 'cinder' });
+  admin.close();
+  const conf = join(folder, 'ceph.conf');
+  writeFileSync(conf, `[global]\nfsid = ${daemon.daemon.fsid}\ncbd2rbd_socket = ${daemon.socket}\nmon_host = 127.0.0.1\n`);
+  return {
+    folder, daemon,
+    environment: { ...process.env, CEPH_CONF: conf, LD_LIBRARY_PATH: resolve('build/lib') },
+    async stop() {
+      await daemon.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Both, in this process. */
+export async function startAll(options: { blockSize?: number } = {}): Promise<{ cluster: Cluster; stack: Stack; stop(): Promise<void> }> {
+  const folder = mkdtempSync(join(tmpdir(), 'curvebs-'));
+  const cluster = new Cluster({ folder, ...options });
+  await cluster.start();
+  const stack = await startStack(cluster);
+  return {
+    cluster, stack,
+    async stop() {
+      await stack.stop();
+      await cluster.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
