@@ -1,11 +1,13 @@
 // The door of `npm run bench`: runs the named sections (all without a name), one after the other, and prints their tables.
 
 import { benchControl } from './control.js';
+import { benchCurvebs } from './curvebs.js';
 import { benchLocal } from './local.js';
 
 const SECTIONS: Record<string, (parent: string) => Promise<void>> = {
   local: benchLocal,
   control: benchControl,
+  curvebs: benchCurvebs,
 };
 
 const wanted = process.argv.slice(2);

@@ -1,0 +1,88 @@
+// For tests: fio writes and verifies an image on CurveBS while things go wrong. The short form is faults.test.ts, the long one
+// soak.ts (`npm run soak:curvebs`).
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Test } from 'tap';
+import { ClusterProcess, run, startAll, startStack, type Stack } from './stack.js';
+
+/** Writes and verifies for as long as `trouble` goes on; the whole range is verified again when it is over. */
+async function fioDuring(test: Test, stack: Stack, trouble: (isOver: () => boolean) => Promise<void>): Promise<void> {
+  const made = await run(stack.environment, 'qemu-img', 'create', '-q', '-f', 'raw', 'rbd:rbd/fio', '32M');
+  test.equal(made.code, 0, `the image is made ${made.stderr}`);
+  const common = ['--name=verify', '--ioengine=rbd', '--pool=rbd', '--rbdname=fio', '--clientname=admin', '--bs=16k', '--size=16M', '--verify=crc32c', '--verify_fatal=1', '--randseed=11'];
+  let isOver = false;
+  const troubled = trouble(() => isOver);
+  for (let round = 0; !isOver; round++) {
+    const fio = run(stack.environment, 'fio', ...common, '--rw=randwrite', '--iodepth=16', '--do_verify=1', '--verify_backlog=64');
+    const { code, stdout, stderr } = await fio;
+    test.equal(code, 0, `round ${round} of writing and verifying: no error and no mismatch ${code === 0 ? '' : stdout + stderr}`);
+    const ended = await Promise.race([troubled.then(() => true), pause(1, false)]);
+    if (ended || code !== 0) isOver = true;
+  }
+  await troubled;
+  const { code, stdout, stderr } = await run(stack.environment, 'fio', ...common, '--rw=randwrite', '--iodepth=16', '--verify_only=1');
+  test.equal(code, 0, `all of it is as written when the trouble is over ${code === 0 ? '' : stdout + stderr}`);
+}
+
+/** kill -9 of the storage server (MDS and nebd-server) so many times. */
+export async function killStorage(test: Test, times: number): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'curvebs-'));
+  const cluster = await ClusterProcess.start(folder);
+  const stack = await startStack({ mdsAddresses: [cluster.mds], nebdSocket: cluster.nebdSocket });
+  try {
+    await fioDuring(test, stack, async (isOver) => {
+      for (let i = 0; i < times && !isOver(); i++) {
+        await pause(150 + Math.random() * 400);
+        test.ok(cluster.isAlive, `before kill ${i} the server lives: nothing unaligned arrived`);
+        await cluster.kill();
+        await pause(Math.random() * 300);
+        await cluster.begin();
+      }
+    });
+    test.ok(cluster.isAlive, 'it lives at the end');
+  } finally {
+    await stack.stop();
+    await cluster.kill();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** The daemon goes away without a word and comes back, so many times. */
+export async function restartDaemon(test: Test, times: number): Promise<void> {
+  const { cluster, stack, stop } = await startAll();
+  try {
+    await fioDuring(test, stack, async (isOver) => {
+      for (let i = 0; i < times && !isOver(); i++) {
+        await pause(200 + Math.random() * 300);
+        await stack.daemon.restart();
+      }
+    });
+    test.equal(cluster.nebdServer.crash, undefined, 'nothing unaligned ever arrived');
+  } finally {
+    await stop();
+  }
+}
+
+/** Connections cut at random bytes, requests and replies delayed, and so put in another order. */
+export async function cutAndDelay(test: Test, seconds: number): Promise<void> {
+  const { cluster, stack, stop } = await startAll();
+  try {
+    await fioDuring(test, stack, async () => {
+      cluster.faults.delayMs = () => (Math.random() < 0.3 ? Math.random() * 20 : 0);
+      cluster.faults.replyDelayMs = () => (Math.random() < 0.3 ? Math.random() * 20 : 0);
+      cluster.faults.cutAfter = () => ({ received: 20_000 + Math.random() * 3_000_000, sent: 500 + Math.random() * 200_000 });
+      cluster.nebdServer.disconnect();
+      await pause(seconds * 1000);
+      delete cluster.faults.delayMs;
+      delete cluster.faults.replyDelayMs;
+      delete cluster.faults.cutAfter;
+    });
+    test.ok(cluster.nebdServer.connections > 5, `connections were cut: there were ${cluster.nebdServer.connections}`);
+    test.equal(cluster.nebdServer.crash, undefined, 'nothing unaligned ever arrived');
+  } finally {
+    await stop();
+  }
+}
