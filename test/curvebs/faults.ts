@@ -12,7 +12,7 @@ import { ClusterProcess, run, startAll, startStack, type Stack } from './stack.j
 async function fioDuring(test: Test, stack: Stack, trouble: (isOver: () => boolean) => Promise<void>): Promise<void> {
   const made = await run(stack.environment, 'qemu-img', 'create', '-q', '-f', 'raw', 'rbd:rbd/fio', '32M');
   test.equal(made.code, 0, `the image is made ${made.stderr}`);
-  const common = ['--name=verify', '--ioengine=rbd', '--pool=rbd', '--rbdname=fio', '--clientname=admin', '--bs=16k', '--size=16M', '--verify=crc32c', '--verify_fatal=1', '--randseed=11'];
+  const common = ['--name=verify', '--ioengine=rbd', '--pool=rbd', '--rbdname=fio', '--clientname=admin', '--bs=16k', '--size=16M', '--verify=crc32c', '--verify_fatal=1', '--verify_state_save=0', '--randseed=11'];
   let isOver = false;
   const troubled = trouble(() => isOver);
   for (let round = 0; !isOver; round++) {
