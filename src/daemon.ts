@@ -23,6 +23,7 @@ import { clusterId } from './service/cluster.js';
 import { Context } from './service/context.js';
 import { dropExclusiveLocksOf } from './service/exclusive-lock.js';
 import { releaseLocksOf } from './service/locks.js';
+import { startMerging } from './service/merge.js';
 import { releaseOwnershipOf } from './service/ownership.js';
 import { poolAdmin } from './service/pool-admin.js';
 import { createPool, listPools } from './service/pools.js';
@@ -69,6 +70,7 @@ export async function startDaemon(config: Config, hooks: DaemonHooks): Promise<D
     releaseWithSessions(ctx);
     await sweepVolumes(ctx);
     await ctx.sessions.start();
+    undo.push(startMerging(ctx));
     undo.push(() => ctx.sessions.stop());
     undo.push(expireOps(ctx));
     const users = storedUsers(store);

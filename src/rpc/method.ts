@@ -46,3 +46,16 @@ export async function openFor({ ctx, session, identity, params }: Call, rights: 
 export function opOf({ params }: Call): { op?: string } {
   return params.optionalText('op');
 }
+
+/** Where the request has a `progress` token: tells the client how far it is; false once it wants no more. */
+export function progressOf({ session, params }: Call): { onProgress?: (done: number, total: number) => boolean } {
+  if (!params.has('progress')) return {};
+  const token = params.number('progress');
+  session.cancelled.delete(token);
+  return {
+    onProgress(done, total) {
+      session.channel?.notify('progress', { token, done, total });
+      return !session.cancelled.has(token);
+    },
+  };
+}

@@ -2,15 +2,24 @@
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { peerCredentials } from '../native/addon.js';
+import { isProcessAlive } from './process-watch.js';
 import { SessionDoor, type Door } from './session-door.js';
 
 const maxSocketPath = 107;
+/** How often it is looked whether clients' processes are still there. */
+const livenessMs = 1000;
 
 export class RpcServer {
   private readonly doors = new Set<SessionDoor>();
   private stopping = false;
+  private readonly liveness: NodeJS.Timeout;
 
-  private constructor(private readonly server: Server, private readonly door: Door) {}
+  private constructor(private readonly server: Server, private readonly door: Door) {
+    this.liveness = setInterval(() => {
+      for (const { connection, pid } of this.doors) if (!isProcessAlive(pid)) connection.destroy();
+    }, livenessMs);
+    this.liveness.unref();
+  }
 
   /** Listens at `path` (mode 0666). Throws where another daemon does, or where something else than a socket is there. */
   static async listen(path: string, door: Door): Promise<RpcServer> {
@@ -33,6 +42,7 @@ export class RpcServer {
   /** Stops listening and cuts every connection; the sessions stay on record, for their clients will reconnect. */
   async close(): Promise<void> {
     this.stopping = true;
+    clearInterval(this.liveness);
     const closed = new Promise<void>((resolve) => { this.server.close(() => resolve()); });
     for (const { connection } of this.doors) connection.destroy();
     await Promise.all([...this.doors].map(({ ended }) => ended));

@@ -8,6 +8,7 @@ import type { Session, SessionIdentity } from '../service/sessions.js';
 import type { Socket } from 'node:net';
 import { Connection, type Answer } from './connection.js';
 import type { Methods } from './method.js';
+import { isProcessAlive } from './process-watch.js';
 import { Params } from './params.js';
 
 export interface Door {
@@ -19,6 +20,8 @@ export interface Door {
 }
 
 const protocolVersion = 1;
+/** How often it is looked whether a lost owner's process is still there. */
+const reconnectPollMs = 50;
 
 export class SessionDoor {
   readonly connection: Connection;
@@ -36,12 +39,21 @@ export class SessionDoor {
     this.ended = this.connection.closed.then(() => this.finish());
   }
 
+  /** Of the process that connected. */
+  get pid(): number {
+    return this.peer.pid;
+  }
+
   private async handle(method: string, fields: Record<string, unknown>): Promise<Answer> {
     const params = new Params(fields);
     if (method === 'session.hello') return this.greet(params);
     if (method === 'session.auth') return this.authenticate(params);
     if (!this.session || !this.user) throw new ServiceError('ENOTCONN', `${method} before session.auth`);
     if (method === 'session.close') return this.close();
+    if (method === 'cancel') {
+      this.session.cancelled.add(params.number('token'));
+      return { result: {} };
+    }
     const handler = Object.hasOwn(this.door.methods, method) ? this.door.methods[method] : undefined;
     if (!handler) throw new ServiceError('EOPNOTSUPP', `unknown method ${method}`);
     return handler({ ctx: this.door.ctx, session: this.session, identity: this.user, params });
@@ -82,6 +94,22 @@ export class SessionDoor {
     this.session = undefined;
     if (!session || session.channel !== this.connection) return;
     if (this.stopping() && !this.orderly) return;
+    if (!this.orderly && !await this.isOver(session)) return;
     await this.door.ctx.sessions.end(session, { orderly: this.orderly });
+  }
+
+  /**
+   * A connection was lost. Mostly the process is gone with it; but one that lives may still be writing to a head that it owns, so
+   * nobody else gets that before it has come back (false), has ended, or the grace time is over.
+   */
+  private async isOver(session: Session): Promise<boolean> {
+    const owns = (): boolean => [...session.handles.values()].some(({ holds, mayStillWrite }) => holds === 'write' || mayStillWrite);
+    const until = Date.now() + this.door.ctx.sessions.graceMs;
+    this.door.ctx.sessions.disconnected(session);
+    while (owns() && isProcessAlive(this.peer.pid) && Date.now() < until && !this.stopping()) {
+      await new Promise((resolve) => { setTimeout(resolve, reconnectPollMs); });
+      if (session.channel !== undefined) return false;
+    }
+    return !this.stopping();
   }
 }

@@ -1,6 +1,9 @@
 // What every feature of the service works with. It is built once by the daemon; tests build their own.
 import type { Backend } from '../backend/backend.js';
 import type { Store } from '../store/store.js';
+import { ServiceError } from './errors.js';
+import type { LayerWorker } from './layer-worker.js';
+import type { MergeProgress } from './merge.js';
 import { KeyedLock } from './keyed-lock.js';
 import { Ops } from './ops.js';
 import type { Time } from './records.js';
@@ -15,6 +18,8 @@ export interface ServiceOptions {
   /** How long the sessions of an earlier daemon may take to come back. */
   readonly graceMs: number;
   readonly log: (line: string) => void;
+  /** What copies and merges layers; without it those calls are refused. */
+  readonly layerWorker?: LayerWorker;
   /** Milliseconds since the epoch; tests replace it. */
   readonly now?: () => number;
 }
@@ -31,19 +36,34 @@ export class Context {
   readonly poolLocks = new KeyedLock();
   /** Images (imageKey) whose writer died: its volume is to be fenced before another writes, where the backend needs that. */
   readonly deadWriters = new Set<string>();
+  /** The merge that is going on. */
+  merging: MergeProgress | undefined;
   /** Set where layers are merged in the background. */
   stirMerging: (() => void) | undefined;
   private serial = Date.now() * 1000;
   private readonly clock: () => number;
+
+  private readonly worker: LayerWorker | undefined;
 
   constructor(options: ServiceOptions) {
     this.store = options.store;
     this.backends = options.backends;
     this.clientConfig = options.clientConfig;
     this.log = options.log;
+    this.worker = options.layerWorker;
     this.clock = options.now ?? Date.now;
     this.ops = new Ops(options.store, this.clock);
     this.sessions = new Sessions(options.store, { graceMs: options.graceMs, log: options.log });
+  }
+
+  get canWorkOnLayers(): boolean {
+    return this.worker !== undefined;
+  }
+
+  /** EOPNOTSUPP where there is none. */
+  layerWorker(): LayerWorker {
+    if (!this.worker) throw new ServiceError('EOPNOTSUPP', 'this daemon cannot copy layers');
+    return this.worker;
   }
 
   /** Numbers that grow, also over a restart: a session ignores a state that is older than one it has. */

@@ -29,7 +29,7 @@ export async function openImage(ctx: Context, session: Session, request: OpenReq
   const image = refOf(record);
   const open: OpenImage = {
     session, handle: request.handle, image, readOnly: request.readOnly, snapId: requestedSnap(record, request),
-    holds: holdForOpener(ctx, image), fenced: false, layers: new Set(), attached: true,
+    holds: holdForOpener(ctx, image), mayStillWrite: false, fenced: false, layers: new Set(), attached: true,
   };
   await ctx.sessions.opened(open);
   try {
@@ -50,6 +50,8 @@ export async function attachImage(ctx: Context, session: Session, request: OpenR
     if (known) await ctx.sessions.closed(known);
     return openImage(ctx, session, request);
   }
+  // It was asked to give up, and the question or its answer was lost: it is asked again when it is back.
+  if (known.mayStillWrite && (request.own ?? 'write') === 'write') known.holds = 'write';
   return stateFor(ctx, known, new Set());
 }
 

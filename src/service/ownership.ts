@@ -64,13 +64,26 @@ async function takeFromOthers(ctx: Context, open: OpenImage, mode: 'read' | 'wri
 }
 
 async function askToGiveUp(ctx: Context, open: OpenImage, to: 'none' | 'read'): Promise<void> {
-  const wasWriter = open.holds === 'write';
-  // At once: no state that goes out from now on may say otherwise.
-  open.holds = to;
-  const outcome = await ctx.sessions.askOne(open, 'image.giveUp', { params: { to } }, drainMs);
-  if (outcome === 'gone') await ctx.sessions.gone(open.session);
-  if (outcome === 'late') await fence(ctx, open, { wasWriter });
-  else await ctx.sessions.record(open.session);
+  const before = open.holds;
+  open.mayStillWrite = before === 'write';
+  try {
+    await untilGivenUp(ctx, open, before, to);
+  } finally {
+    open.mayStillWrite = false;
+  }
+}
+
+async function untilGivenUp(ctx: Context, open: OpenImage, before: Hold, to: 'none' | 'read'): Promise<void> {
+  for (;;) {
+    // At once: no state that goes out from now on may say otherwise.
+    open.holds = to;
+    const outcome = await ctx.sessions.askOne(open, 'image.giveUp', { params: { to } }, drainMs);
+    if (outcome === 'late') return fence(ctx, open, { wasWriter: before === 'write' });
+    if (outcome === 'answered') return ctx.sessions.record(open.session);
+    // Its connection was lost: it is dead, or comes back as what it was and is asked again.
+    open.holds = before;
+    if (await ctx.sessions.comesBack(open) === false) return;
+  }
 }
 
 /** Takes the head's volume from a handle that does not answer. A reader's is merely told that it is out, should it ever ask. */

@@ -35,10 +35,12 @@ async function quiesceWriters(ctx: Context, record: ImageRecord, reason: string)
   const quiesced: OpenImage[] = [];
   const late: OpenImage[] = [];
   await Promise.all(writers.map(async (open) => {
-    const outcome = await ctx.sessions.askOne(open, 'image.quiesce', { params: { reason } }, drainMs);
-    if (outcome === 'answered') quiesced.push(open);
-    if (outcome === 'late') late.push(open);
-    if (outcome === 'gone') await ctx.sessions.gone(open.session);
+    for (;;) {
+      const outcome = await ctx.sessions.askOne(open, 'image.quiesce', { params: { reason } }, drainMs);
+      if (outcome === 'answered') quiesced.push(open);
+      if (outcome === 'late') late.push(open);
+      if (outcome !== 'gone' || !await ctx.sessions.comesBack(open)) return;
+    }
   }));
   const [silent] = late;
   if (silent && shared) {

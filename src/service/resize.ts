@@ -68,8 +68,7 @@ async function shrink(ctx: Context, image: ImageRecord, request: ResizeRequest, 
     throw new ServiceError('EINVAL', `size ${request.size} is less than the image's ${image.size}, and shrinking is not allowed`);
   }
   const layer = image.head ? await readRecord<LayerRecord>(ctx.store, keys.layer(image.top.layer)) : undefined;
-  const canCut = layer?.kind === 'plain' && (await whereabouts(ctx, layer.pool)).backend.rules.canShrink;
-  if (layer && canCut) return cut(ctx, image, layer, request.size, finish);
+  if (layer?.kind === 'plain') return cut(ctx, image, layer, request.size, finish);
   return whileQuiesced(ctx, image, 'resize', () => transact(ctx.store, async (tx) => {
     const frozen = await freezeHead(tx, await imageIn(tx, image));
     tx.put(keys.image(image), shrunk(frozen, request.size));

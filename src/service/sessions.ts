@@ -22,6 +22,8 @@ export interface OpenImage {
   snapId: number | null;
   /** What it holds of a head that only one writes to (ownership.ts). */
   holds: Hold;
+  /** It was asked to give up writing and has not answered yet. */
+  mayStillWrite: boolean;
   /** It was taken for dead while it was not: its volume has been taken from it. */
   fenced: boolean;
   /** The layers that its process has open, by the ids that it was told. */
@@ -39,6 +41,8 @@ export interface SessionIdentity {
 
 export class Session {
   readonly handles = new Map<number, OpenImage>();
+  /** Tokens of progress that the client wants no more of. */
+  readonly cancelled = new Set<number>();
   channel: Channel | undefined;
 
   constructor(readonly id: number, readonly identity: SessionIdentity) {}
@@ -109,10 +113,13 @@ export class Sessions {
     return session;
   }
 
-  /** The session of a client that reconnected; undefined where it is unknown, another's, or still connected. */
+  /** The session of a client that reconnected; undefined where it is unknown or another process's. */
   resume(id: number, identity: SessionIdentity, channel: Channel): Session | undefined {
     const session = this.live.get(id);
-    if (!session || session.channel || session.identity.uid !== identity.uid || session.identity.entity !== identity.entity) return undefined;
+    const isSame = session?.identity.uid === identity.uid && session.identity.pid === identity.pid && session.identity.entity === identity.entity;
+    if (!session || !isSame) return undefined;
+    // The end of the old connection may be noticed only after this.
+    this.disconnected(session);
     session.channel = channel;
     this.stir();
     return session;
@@ -198,9 +205,17 @@ export class Sessions {
     await this.until(() => this.openersOf(image).every(({ attached }) => attached));
   }
 
-  /** Returns when a session whose connection was lost has ended or come back. */
-  async gone(session: Session): Promise<void> {
-    await this.until(() => !this.live.has(session.id) || session.channel !== undefined);
+  /** Waits for a handle whose session lost its connection: true once it is attached again, false when it was closed or its session ended. */
+  async comesBack(open: OpenImage): Promise<boolean> {
+    const isOpen = (): boolean => open.session.handles.get(open.handle) === open;
+    await this.until(() => !isOpen() || (open.attached && open.session.channel !== undefined));
+    return isOpen();
+  }
+
+  /** The connection is lost: nobody can be asked until the session is resumed and its handles are attached. */
+  disconnected(session: Session): void {
+    session.channel = undefined;
+    for (const open of session.handles.values()) open.attached = false;
   }
 
   /** Somebody came, went, or took up an image: those who wait look again. */
@@ -216,7 +231,7 @@ export class Sessions {
     const session = new Session(record.id, record);
     this.live.set(session.id, session);
     for (const { handle, image, readOnly, snapId, holds } of record.opens) {
-      this.remember({ session, handle, image, readOnly, snapId, holds, fenced: false, layers: new Set(), attached: false });
+      this.remember({ session, handle, image, readOnly, snapId, holds, mayStillWrite: false, fenced: false, layers: new Set(), attached: false });
     }
   }
 

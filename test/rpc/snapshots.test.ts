@@ -3,6 +3,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { startTestDaemon } from '../lib/daemon.js';
+import { hold } from '../lib/hold.js';
 import type { Json, RpcClient } from '../lib/rpc-client.js';
 
 const at = { pool: 1, namespace: '' };
@@ -58,12 +59,27 @@ t.test('the first write makes a cow head; reading and writing moves between sess
   await c.close();
 });
 
-t.test('a writer that dies frees the head at once', async (t) => {
+t.test('a writer whose process dies frees the head and its locks at once', async (t) => {
+  const held = await hold(d.socket, 's', 'own');
+  t.equal(await a.code('image.lock.add', { handle: 1, cookie: 'x', tag: '', exclusive: true }), -16);
+  t.match(await a.call('image.refresh', { handle: 1 }), { own: 'none' });
+  held.kill('SIGKILL');
+  t.match(await a.call('layer.own', { handle: 1, mode: 'write' }), { own: 'write' });
+  t.strictSame((await a.call('image.lock.list', { handle: 1 }))['lockers'], []);
+});
+
+t.test('a writer that lost its connection but lives is waited for', async (t) => {
   const c = await d.client();
   await open(c, 's', 5);
   t.match(await c.call('layer.own', { handle: 5, mode: 'write' }), { own: 'write' });
   await c.die();
-  t.match(await a.call('layer.own', { handle: 1, mode: 'write' }), { own: 'write' });
+  const granted = a.call('layer.own', { handle: 1, mode: 'write' });
+  const again = await d.client({ resume: c.sessionId });
+  const { id } = await again.call('image.stat', { at, name: 's' });
+  t.match(await again.call('image.attach', { at, id, handle: 5 }), { own: 'write' });
+  t.match(await granted, { own: 'write' });
+  t.ok(again.asked.some(({ method }) => method === 'image.giveUp'));
+  await again.close();
 });
 
 t.test('ownership survives a restart of the daemon; another waits until the owner is back', async (t) => {

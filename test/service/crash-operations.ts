@@ -14,11 +14,21 @@ export interface Operation {
   /** Runs without faults. `volumes` is the folder of the pool's volumes. */
   prepare?(client: RpcClient, volumes: string): Promise<void>;
   run(client: RpcClient): Promise<unknown>;
-  /** The images, name and size, before and after. */
+  /** The images and image@snapshots, name and size, before and after. */
   readonly outcomes: readonly (readonly [string, number][])[];
 }
 
 const create = (client: RpcClient, name: string): Promise<Json> => client.change('image.create', { at, name, size: before, options: {} });
+
+async function openNew(client: RpcClient): Promise<void> {
+  await create(client, 'a');
+  await client.call('image.open', { at, name: 'a', handle: 1 });
+}
+
+async function withSnapshot(client: RpcClient): Promise<void> {
+  await openNew(client);
+  await client.change('snap.create', { handle: 1, name: 's' });
+}
 
 const resize = (size: number): Operation => ({
   async prepare(client, volumes) {
@@ -41,6 +51,48 @@ export const operations: Readonly<Record<string, Operation>> = {
     async prepare(client) { await create(client, 'a'); },
     run: (client) => client.change('image.rename', { at, name: 'a', to: 'b' }),
     outcomes: [[['a', before]], [['b', before]]],
+  },
+  snapshot: {
+    async prepare(client) { await openNew(client); },
+    run: (client) => client.change('snap.create', { handle: 1, name: 's' }),
+    outcomes: [[['a', before]], [['a', before], ['a@s', before]]],
+  },
+  head: {
+    prepare: withSnapshot,
+    run: (client) => client.call('layer.own', { handle: 1, mode: 'write' }),
+    outcomes: [[['a', before], ['a@s', before]]],
+  },
+  'cow shrink': {
+    async prepare(client) {
+      await withSnapshot(client);
+      await client.call('layer.own', { handle: 1, mode: 'write' });
+    },
+    run: (client) => client.change('image.resize', { handle: 1, size: smaller, allowShrink: true }),
+    outcomes: [[['a', before], ['a@s', before]], [['a', smaller], ['a@s', before]]],
+  },
+  rollback: {
+    async prepare(client) {
+      await withSnapshot(client);
+      await client.call('layer.own', { handle: 1, mode: 'write' });
+      await client.change('image.resize', { handle: 1, size: larger, allowShrink: true });
+    },
+    run: (client) => client.change('snap.rollback', { handle: 1, name: 's' }),
+    outcomes: [[['a', larger], ['a@s', before]], [['a', before], ['a@s', before]]],
+  },
+  clone: {
+    prepare: withSnapshot,
+    run: (client) => client.change('clone', { at, image: 'a', snap: 's', to: at, name: 'k', options: { cloneFormat: 2 } }),
+    outcomes: [[['a', before], ['a@s', before]], [['a', before], ['a@s', before], ['k', before]]],
+  },
+  'snapshot removal': {
+    async prepare(client) {
+      await withSnapshot(client);
+      await client.call('layer.own', { handle: 1, mode: 'write' });
+      await client.change('snap.create', { handle: 1, name: 't' });
+      await client.change('snap.rollback', { handle: 1, name: 's' });
+    },
+    run: (client) => client.change('snap.remove', { handle: 1, name: 't' }),
+    outcomes: [[['a', before], ['a@s', before], ['a@t', before]], [['a', before], ['a@s', before]]],
   },
   grow: resize(larger),
   shrink: resize(smaller),

@@ -1,14 +1,15 @@
 // snap.* and clone as docs/protocol-layers.md has them.
 import { cloneImage } from '../../service/clones.js';
-import { listChildren } from '../../service/children.js';
+import { childRecords, listChildren } from '../../service/children.js';
+import { flattenImage } from '../../service/flatten.js';
 import { imageById } from '../../service/images.js';
 import { getPool } from '../../service/pools.js';
 import { rollBack } from '../../service/rollback.js';
 import {
-  createSnapshot, limitSnapshots, protectSnapshot, removeSnapshot, renameSnapshot, snapshotTarget, unprotectSnapshot,
+  choose, createSnapshot, limitSnapshots, protectSnapshot, removeSnapshot, renameSnapshot, snapshotTarget, unprotectSnapshot, type SnapChoice,
 } from '../../service/snapshots.js';
 import { describeSnap } from '../../service/state.js';
-import { done, openFor, opOf, placeFor, type Call, type Methods } from '../method.js';
+import { done, openFor, opOf, placeFor, progressOf, type Call, type Methods } from '../method.js';
 import { createOptions, writable } from './images.js';
 import type { ImageRef } from '../../service/records.js';
 
@@ -17,7 +18,10 @@ export const snapshotMethods: Methods = {
   'snap.remove': async (call) => {
     const { params } = call;
     const choice = params.has('id') ? { id: params.number('id') } : { name: params.text('name') };
-    await removeSnapshot(call.ctx, await target(call), { ...choice, ...opOf(call) });
+    const image = await target(call);
+    const also = { unprotect: params.flag('unprotect', false), flatten: params.flag('flatten', false) };
+    if (also.unprotect || also.flatten) await prepareRemoval(call, image, choice, also);
+    await removeSnapshot(call.ctx, image, { ...choice, ...opOf(call) });
     return done;
   },
   'snap.rename': async (call) => {
@@ -51,6 +55,11 @@ export const snapshotMethods: Methods = {
     const options = { ...call.params.optionalNumber('snapId'), descendants: call.params.flag('descendants', false) };
     return { result: { children: await listChildren(call.ctx, image, options) } };
   },
+  'flatten': async (call) => {
+    const { image } = writable(await openFor(call, 'rwx'));
+    await flattenImage(call.ctx, image, { ...opOf(call), ...progressOf(call) });
+    return done;
+  },
   'clone': async (call) => {
     const { ctx, session, identity, params } = call;
     const at = await placeFor(call, 'rx');
@@ -66,6 +75,15 @@ export const snapshotMethods: Methods = {
     };
   },
 };
+
+/** RBD_SNAP_REMOVE_FLATTEN and _UNPROTECT: what stands in the way of a removal goes first. */
+async function prepareRemoval(call: Call, image: ImageRef, choice: SnapChoice, also: { unprotect: boolean; flatten: boolean }): Promise<void> {
+  const snap = choose(await imageById(call.ctx, image), choice);
+  if (also.flatten) {
+    for (const child of await childRecords(call.ctx, image, snap.id)) await flattenImage(call.ctx, child.image, progressOf(call));
+  }
+  if (also.unprotect && snap.isProtected) await unprotectSnapshot(call.ctx, image, snap.name);
+}
 
 async function target(call: Call): Promise<ImageRef> {
   return snapshotTarget(await openFor(call, 'rwx'));

@@ -1,0 +1,144 @@
+// A clone becomes an image of its own: what it sees of its parent's layers is copied into one layer of its own, beside all
+// I/O (those layers never change); then the links are changed. Behind: rbd_flatten, rbd_flatten_with_progress.
+import { OpFeature, childLeft } from './children.js';
+import type { Context } from './context.js';
+import { ServiceError } from './errors.js';
+import { imageById } from './images.js';
+import { readChain, release, type ChainLayer } from './layers.js';
+import { openForWork } from './layer-worker.js';
+import { mergeLater } from './merge.js';
+import { whileQuiesced } from './quiesce.js';
+import { keys, type ImageRecord, type ImageRef, type IntentRecord, type LayerRecord, type Link } from './records.js';
+import { readRecord, transact, type Tx } from './transact.js';
+import { finishRemovals, makeLayer, type NewLayer } from './volumes.js';
+
+export interface FlattenRequest {
+  readonly op?: string;
+  /** Bytes done, bytes in all; false cancels (ECANCELED). */
+  readonly onProgress?: (done: number, total: number) => boolean;
+}
+
+/** EINVAL where the image has no parent; ECANCELED; EAGAIN where what is below it was changed by another flatten meanwhile. */
+export async function flattenImage(ctx: Context, image: ImageRef, request: FlattenRequest): Promise<void> {
+  await ctx.ops.once<object>(request.op, async (finish) => {
+    const record = await imageById(ctx, image);
+    if (!record.parent) throw new ServiceError('EINVAL', `image ${record.name} has no parent`);
+    const borders = await findBorders(ctx, record);
+    const base = await copyBelow(ctx, record, borders, request);
+    let intents: IntentRecord[];
+    try {
+      intents = await whileQuiesced(ctx, image, 'flatten', () => transact(ctx.store, async (tx) => {
+        const condemned = await relink(tx, image, { borders, base });
+        finish(tx, {});
+        return condemned;
+      }));
+    } catch (error) {
+      await base?.layer.abandon();
+      throw error;
+    }
+    await childLeft(ctx, record.parent);
+    await finishRemovals(ctx, intents);
+    mergeLater(ctx);
+    return {};
+  });
+}
+
+/** A link from what is the image's own (itself, a snapshot, a layer) to a layer of another image. */
+interface Border {
+  readonly from: 'image' | { readonly snap: number } | { readonly layer: string };
+  readonly link: Link;
+}
+
+interface Base {
+  /** How many bytes were copied. */
+  readonly length: number;
+  readonly layer: NewLayer;
+  readonly from: string;
+}
+
+/** Every way from the image and its snapshots into layers of other images. */
+async function findBorders(ctx: Context, record: ImageRecord): Promise<Border[]> {
+  const borders = new Map<string, Border>();
+  const starts: { from: Border['from']; link: Link }[] = [
+    { from: 'image', link: record.top }, ...record.snaps.map((snap) => ({ from: { snap: snap.id }, link: snap.top })),
+  ];
+  for (const start of starts) {
+    let { from, link } = start;
+    for (;;) {
+      const layer = await readRecord<LayerRecord>(ctx.store, keys.layer(link.layer));
+      if (!layer) throw new ServiceError('EIO', `layer ${link.layer} has no record`);
+      if (layer.image !== record.id) {
+        borders.set(JSON.stringify(from), { from, link });
+        break;
+      }
+      if (!layer.parent) break;
+      from = { layer: layer.id };
+      link = layer.parent;
+    }
+  }
+  return [...borders.values()];
+}
+
+/** Copies what the borders show into a new plain layer. Undefined where they show nothing. */
+async function copyBelow(ctx: Context, record: ImageRecord, borders: readonly Border[], { onProgress }: FlattenRequest): Promise<Base | undefined> {
+  const [first] = borders;
+  if (!first) return undefined;
+  if (borders.some(({ link }) => link.layer !== first.link.layer)) {
+    throw new ServiceError('EOPNOTSUPP', `image ${record.name} and its snapshots have different parents`);
+  }
+  const length = Math.max(...borders.map(({ link }) => link.overlap));
+  const chain = await readChain(ctx, first.link, length);
+  const size = Math.max(length, record.size);
+  const layer = await makeLayer(ctx, { pool: record.dataPool ?? record.pool, image: record.id, kind: 'plain', size });
+  try {
+    await copy(ctx, chain, layer.record, length, onProgress);
+  } catch (error) {
+    await layer.abandon();
+    throw error;
+  }
+  return { layer, from: first.link.layer, length };
+}
+
+async function copy(ctx: Context, chain: readonly ChainLayer[], target: LayerRecord, length: number, onProgress?: FlattenRequest['onProgress']): Promise<void> {
+  if (length === 0) return;
+  const work = await openForWork(ctx, [...chain, { layer: target, visible: length }], { writable: target.id });
+  try {
+    const volumes = work.volumes.slice(0, -1);
+    const into = work.volumes.at(-1);
+    if (into) await ctx.layerWorker().flatten({ layers: volumes, target: into, length, onProgress: onProgress ?? (() => true) });
+  } finally {
+    work.release();
+  }
+}
+
+/** In a transaction: every border now leads to the new layer; the parent is forgotten. */
+async function relink(tx: Tx, image: ImageRef, { borders, base }: { borders: readonly Border[]; base: Base | undefined }): Promise<IntentRecord[]> {
+  const record = await tx.get<ImageRecord>(keys.image(image));
+  if (!record?.parent) throw new ServiceError('EINVAL', 'the image has no parent any more');
+  const { parent } = record;
+  const isBorder = (link: Link): boolean => base !== undefined && link.layer === base.from;
+  const moved = (link: Link): Link => (base && isBorder(link) ? { ...link, layer: base.layer.record.id } : link);
+  let links = 0;
+  for (const { from } of borders) {
+    if (typeof from !== 'object' || !('layer' in from)) continue;
+    const own = await tx.get<LayerRecord>(keys.layer(from.layer));
+    if (!own?.parent || !isBorder(own.parent)) continue;
+    tx.put(keys.layer(own.id), { ...own, parent: moved(own.parent) });
+    links += 1;
+  }
+  for (const { top } of [record, ...record.snaps]) if (isBorder(top)) links += 1;
+  const snaps = record.snaps.map((snap) => ({ ...snap, parent: null, top: moved(snap.top) }));
+  // Nothing but the image itself sees the new layer, and all of it: it can take its writes as it is.
+  const becomesHead = base !== undefined && isBorder(record.top) && links === 1 && record.top.overlap === base.length;
+  const top = becomesHead ? { layer: base.layer.record.id, overlap: record.size } : moved(record.top);
+  tx.put(keys.image(image), { ...record, snaps, top, head: becomesHead || record.head, parent: null, opFeatures: record.opFeatures & ~OpFeature.CLONE_CHILD });
+  tx.remove(keys.child(parent.image, parent.snapId, image));
+  if (!base) return [];
+  if (links === 0) throw new ServiceError('EAGAIN', `image ${record.name} changed meanwhile`);
+  const { size } = base.layer.record;
+  if (becomesHead && record.size > size) throw new ServiceError('EAGAIN', `image ${record.name} grew meanwhile`);
+  base.layer.adopt(tx, becomesHead ? { size: record.size } : { refs: links, frozen: true });
+  const condemned: IntentRecord[] = [];
+  for (let i = 0; i < links; i += 1) condemned.push(...await release(tx, base.from));
+  return condemned;
+}
