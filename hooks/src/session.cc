@@ -112,6 +112,11 @@ int Session::run(const char* program, const std::vector<std::string>& words, con
   for (const char* name : {"RBD_POOL", "RBD_IMAGE", "TZ"}) {
     if (const char* value = getenv(name)) command["env"][name] = value;
   }
+  // What the caller's own configuration says of clones; the daemon knows only the central one.
+  char format[16] = "";
+  if (rados_conf_get(cluster_, "rbd_default_clone_format", format, sizeof(format)) == 0) {
+    command["env"]["RBD_DEFAULT_CLONE_FORMAT"] = format;
+  }
   std::string text = command.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   const char* list[] = {text.c_str()};
   char *out = nullptr, *err = nullptr;

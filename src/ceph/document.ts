@@ -5,9 +5,9 @@ export class Float {
   constructor(readonly value: number) {}
 }
 
-/** An array; `item` is what XML calls each element. */
+/** An array; `item` is what XML calls each element, `names` the elements one by one where they differ. */
 export class List {
-  constructor(readonly item: string, readonly values: readonly Doc[]) {}
+  constructor(readonly item: string, readonly values: readonly Doc[], readonly names?: readonly string[]) {}
 }
 
 /** A section whose names are data (integer-like ones would lose their place in a plain object). */
@@ -84,7 +84,7 @@ function xml(name: string, doc: Doc, depth: number|undefined): string {
   if (isScalar(doc)) return `${indent}<${tag}>${doc}</${tag}>${end}`;
   if (doc instanceof Float) return `${indent}<${tag}>${double(doc.value)}</${tag}>${end}`;
   const inner = depth === undefined ? undefined : depth + 1;
-  const parts = doc instanceof List ? doc.values.map((value) => xml(doc.item, value, inner)) :
+  const parts = doc instanceof List ? doc.values.map((value, at) => xml(doc.names?.[at] ?? doc.item, value, inner)) :
                                       fieldsOf(doc).map(([name, value]) => xml(name, value, inner));
   return `${indent}<${tag}>${end}${parts.join('')}${indent}</${tag}>${end}`;
 }

@@ -6,8 +6,11 @@ export interface Difference {
   readonly reason: string;
   /** Our exit code there, where it is always the same. */
   readonly code?: number;
-  /** Only from this run on. */
+  /** Only from this run on, or up to it. */
   readonly from?: number;
+  readonly to?: number;
+  /** The answers may be the same by chance. */
+  readonly isChance?: true;
 }
 
 const notOffered = 'no counterpart here, and no client of RBD needs it: "no valid command found", code 22';

@@ -52,3 +52,17 @@ export function mask(text: string): string {
 export function maskTable(text: string): string {
   return mask(text).replaceAll(/ +/g, ' ').replaceAll(/SIZE \d+ SIZE/g, 'SIZE N SIZE').replaceAll(/ $/gm, '');
 }
+
+/** For rbd: ids, times and lock owners; progress shows only its end; librbd's own log lines do not count. */
+export function maskRbd(text: string): string {
+  return text.replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+0000 [0-9a-f]+ +-1 .*\n/g, '')
+      .replaceAll(/\r[A-Z][\w ]*: \d+% complete\.\.\.(?=\r)/g, '')
+      .replaceAll(/\d+% complete\.\.\.failed/g, 'N% complete...failed')
+      .replaceAll(/127\.0\.0\.1:0\/\d+/g, 'ADDR')
+      .replaceAll(/\b(?=[0-9a-f]*[0-9])[0-9a-f]{9,16}\b/g, 'ID')
+      .replaceAll(/[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}/g, 'TIME')
+      .replaceAll(/client\.\d+/g, 'CLIENT')
+      .replaceAll(/"(id|snapshot_id)":( ?)\d+/g, '"$1":$2N').replaceAll(/<(id|snapshot_id)>\d+</g, '<$1>N<').replaceAll(/^ *\d+ {2}/gm, 'N  ')
+      .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, 'UUID')
+      .replaceAll(/ +/g, ' ').replaceAll(/ $/gm, '').replace(/^\n/, '');
+}

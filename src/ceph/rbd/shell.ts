@@ -62,7 +62,7 @@ export class RbdShell {
   private err = '';
 
   constructor(private readonly methods: Methods, private readonly call: Omit<Call, 'params'>, readonly options: Options,
-              private readonly environment: Readonly<Record<string, string>>) {}
+              readonly environment: Readonly<Record<string, string>>) {}
 
   // --- asking
 

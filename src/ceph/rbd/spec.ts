@@ -14,7 +14,7 @@ const invalid = (text: string): RbdFailure => new RbdFailure(22, `rbd: invalid s
 
 /** Throws for what has too many or empty parts. */
 export function parseImageSpec(text: string|undefined): Spec {
-  if (text === undefined) return none;
+  if (text === undefined || text === '') return none;
   const match = /^(?:([^/@]+)\/(?:([^/@]+)\/)?)?([^/@]+)(?:@([^/@]+))?$/.exec(text);
   if (!match) throw invalid(text);
   return {pool: match[1], namespace: match[2], image: match[3], snap: match[4]};

@@ -3,7 +3,7 @@ import {cephOption} from '../../option-table.js';
 import type {StoredOptions} from '../../stored-options.js';
 import {List} from '../../document.js';
 import {left, textTable} from '../../text-table.js';
-import {configOptions} from '../../../service/image-options.js';
+import {configOptions, isConfigOption} from '../../../service/image-options.js';
 import {asData, atImage, value, type RbdCommand} from '../command.js';
 import {errnoOf, failure, RbdFailure, wrong} from '../errors.js';
 import type {RbdShell} from '../shell.js';
@@ -56,7 +56,7 @@ async function poolEntries(shell: RbdShell, pool: number): Promise<Entry[]> {
 async function imageEntries(shell: RbdShell, pool: number, handle: number): Promise<Entry[]> {
   const {entries} = await shell.ask('image.metadata.list', {handle}) as {entries: {name: string, value: string}[]};
   const own = new Map(entries.filter((entry) => entry.name.startsWith('conf_')).map((entry) => [entry.name.slice(5), entry.value]));
-  return (await poolEntries(shell, pool)).map((entry) => {
+  return (await poolEntries(shell, pool)).filter((entry) => isConfigOption(entry.name, 'image')).map((entry) => {
     const value = own.get(entry.name);
     return value === undefined ? entry : {name: entry.name, value, source: 'image'};
   });

@@ -10,6 +10,7 @@ import {parseImageSpec} from '../spec.js';
 /** The options that shape a new image, as image.create takes them; ends the command for a bad one. */
 export function shapeOf(shell: RbdShell): Record<string, unknown> {
   const {options} = shell;
+  const order = orderOf(options);
   if (options.has('order')) shell.complain('rbd: --order is deprecated, use --object-size\n');
   if (options.has('new-format')) shell.complain('rbd: --new-format is deprecated\n');
   const format = options.text('image-format');
@@ -21,7 +22,6 @@ export function shapeOf(shell: RbdShell): Record<string, unknown> {
   const stripeUnit = bytesOf(shell.options, 'stripe-unit');
   const stripeCount = countOf(shell.options, 'stripe-count');
   if ((stripeUnit === undefined) !== (stripeCount === undefined)) throw wrong('must specify both (or neither) of stripe-unit and stripe-count');
-  const order = orderOf(options);
   const dataPool = options.text('data-pool');
   return {
     ...(format === '1' ? {format: 1} : {}),
@@ -87,7 +87,10 @@ async function rename(shell: RbdShell): Promise<void> {
   if (name === undefined) throw wrong('destination image name was not specified');
   if (to.snap !== undefined) throw wrong('snapshot name specified for a command that doesn\'t use it');
   const [from, into] = [spec.pool ?? shell.options.text('pool') ?? 'rbd', to.pool ?? shell.options.text('dest-pool') ?? spec.pool ?? 'rbd'];
-  if (from !== into) throw new RbdFailure(22, `rbd: mv/rename across pools not supported\nsource pool: ${from} dest pool: ${into}\n`);
+  if (from !== into) {
+    const [given, asked] = [spec.pool ?? shell.options.text('pool') ?? '', to.pool ?? shell.options.text('dest-pool') ?? ''];
+    throw new RbdFailure(22, `rbd: mv/rename across pools not supported\nsource pool: ${given} dest pool: ${asked}\n`);
+  }
   const {at} = await shell.place(spec);
   await shell.require('rename error', 'image.rename', {at, name: spec.image, to: name});
 }

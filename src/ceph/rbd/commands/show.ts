@@ -99,7 +99,7 @@ async function list(shell: RbdShell): Promise<void> {
     const spec = {...place.spec, image: image.name};
     rows.push(...await shell.withImage({...place, spec}, {readOnly: true}, (opened) => rowsOf(shell, opened)));
   }
-  if (shell.printed('images', () => new List('image', rows.map((row) => row.doc)))) return;
+  if (shell.printed('images', () => new List('image', rows.map((row) => row.doc), rows.map((row) => row.name.includes('@') ? 'snapshot' : 'image')))) return;
   if (rows.length === 0) return;
   shell.print(textTable(
       [left('NAME'), {head: 'SIZE', align: 'right', headAlign: 'left'}, left('PARENT'), right('FMT'), left('PROT'), left('LOCK')],
@@ -174,7 +174,7 @@ async function children(shell: RbdShell): Promise<void> {
   await shell.withImage(place, {readOnly: true}, async ({handle, state}) => {
     const id = shell.options.text('snap-id');
     const snap = spec.snap === undefined ? undefined : snapsOf(state).find((snap) => snap.name === spec.snap);
-    if (spec.snap !== undefined && !snap) throw new RbdFailure(2, `rbd: error setting snapshot context: ${strerror(2)}\n`);
+    if (spec.snap !== undefined && !snap) throw new RbdFailure(2, 'rbd: snapshot does not exist.\n');
     const snapId = id !== undefined ? Number(id) : snap?.id;
     const {children} = await shell.require('listing children failed', 'snap.children', {
       handle, descendants: shell.options.has('descendants'), ...(snapId !== undefined ? {snapId} : {}),

@@ -126,7 +126,8 @@ async function clone(shell: RbdShell): Promise<void> {
   const name = to.image ?? shell.options.text('dest');
   if (name === undefined) throw wrong('destination image name was not specified');
   if (to.snap !== undefined) throw wrong('snapshot name specified for a command that doesn\'t use it');
-  const options = shapeOf(shell);
+  const format = shell.environment['RBD_DEFAULT_CLONE_FORMAT'];
+  const options = {...shapeOf(shell), cloneFormat: format === '1' ? 1 : format === '2' ? 2 : 0};
   const parent = await shell.place(spec);
   const pool = to.pool ?? shell.options.text('dest-pool') ?? parent.poolName;
   const into = {pool: await shell.pool(pool), namespace: to.namespace ?? shell.options.text('dest-namespace') ?? (to.pool === undefined ? parent.at.namespace : '')};

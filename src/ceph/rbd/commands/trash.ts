@@ -1,4 +1,5 @@
 // trash ...: images that were put aside.
+import {ServiceError} from '../../../service/errors.js';
 import {Fields, List} from '../../document.js';
 import {left, textTable} from '../../text-table.js';
 import {asData, atImage, atPool, progress, toggle, value, type RbdCommand} from '../command.js';
@@ -46,14 +47,22 @@ async function idPlace(shell: RbdShell): Promise<{place: Place, id: string}> {
 
 async function remove(shell: RbdShell): Promise<void> {
   const {place, id} = await idPlace(shell);
-  try {
-    await shell.withProgress('Removing image', () => shell.ask('trash.remove', {at: place.at, id, force: shell.options.has('force')}));
-  } catch (error) {
-    const errno = errnoOf(error);
-    if (errno === 39) throw new RbdFailure(39, 'rbd: image has snapshots - these must be deleted with \'rbd snap purge\' before the image can be removed.\n');
-    if (errno === 1) throw new RbdFailure(1, 'Deferment time has not expired, please use --force if you really want to remove the image\n');
-    throw failure('remove error', errno);
-  }
+  // Here the reason stands before the progress, as the real command has it.
+  await shell.withProgress('Removing image', async () => {
+    try {
+      await shell.ask('trash.remove', {at: place.at, id, force: shell.options.has('force')});
+    } catch (error) {
+      const {code, text} = removeFailure(errnoOf(error));
+      shell.complain(text);
+      throw new RbdFailure(code, '');
+    }
+  });
+}
+
+function removeFailure(errno: number): RbdFailure {
+  if (errno === 39) return new RbdFailure(39, 'rbd: image has snapshots - these must be deleted with \'rbd snap purge\' before the image can be removed.\n');
+  if (errno === 1) return new RbdFailure(1, 'Deferment time has not expired, please use --force if you really want to remove the image\n');
+  return failure('remove error', errno);
 }
 
 async function restore(shell: RbdShell): Promise<void> {
@@ -97,15 +106,24 @@ async function purge(shell: RbdShell): Promise<void> {
   const before = shell.options.text('expired-before');
   const threshold = shell.options.text('threshold');
   if (threshold !== undefined && !(Number(threshold) >= 0 && Number(threshold) <= 1)) throw misspelt('the argument for option \'--threshold\' is invalid');
-  const expireTs = Math.floor(Date.now() / 1000) + (before === undefined ? 0 : delayOf(before));
+  const expireTs = Math.ceil(Date.now() / 1000) + (before === undefined ? 0 : delayOf(before));
   const params = {at, expireTs, threshold: threshold === undefined ? -1 : Number(threshold)};
   try {
-    await shell.withProgress('Removing images', () => shell.ask('trash.purge', params));
+    await shell.withProgress('Removing images', async () => {
+      await shell.ask('trash.purge', params);
+      if (threshold === undefined && await isAnyLeft(shell, params)) throw new ServiceError('ENOTEMPTY', 'some expired images could not be removed');
+    });
   } catch (error) {
     const errno = errnoOf(error);
     if (errno !== 39 && errno !== 16) throw failure('removing images failed', errno);
     throw new RbdFailure(errno, 'rbd: some expired images could not be removed\nEnsure that they are closed/unmapped, do not have snapshots (including trashed snapshots with linked clones), are not in a group and were moved to the trash successfully.\n');
   }
+}
+
+// What has expired and is still there could not be removed: it has snapshots, or is open.
+async function isAnyLeft(shell: RbdShell, {at, expireTs}: {at: Place['at'], expireTs: number}): Promise<boolean> {
+  const {entries} = await shell.ask('trash.list', {at}) as {entries: Entry[]};
+  return entries.some((entry) => entry.deferUntil.sec < expireTs);
 }
 
 export const trashCommands: readonly RbdCommand[] = [
