@@ -2,12 +2,14 @@
 #include <napi.h>
 
 #include "addon/files.h"
+#include "addon/layers.h"
 #include "addon/sockets.h"
 
 namespace {
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   cbd::addon::export_files(env, exports);
+  cbd::addon::export_layers(env, exports);
   cbd::addon::export_sockets(env, exports);
   return exports;
 }

@@ -22,7 +22,7 @@ interface NativeModule {
 /** The most descriptors that one message carries (SCM_MAX_FD in Linux). */
 export const maxDescriptors = 253;
 
-let loaded: NativeModule|undefined;
+let loaded: unknown;
 
 /** Where the addon is: `CBD2RBD_ADDON`, or build/lib beside dist/. */
 export function addonPath(): string {
@@ -38,9 +38,14 @@ export function addonPath(): string {
   }
 }
 
-function native(): NativeModule {
-  loaded ??= createRequire(import.meta.url)(addonPath()) as NativeModule;
+/** The addon's exports, whose types are known where they are used. Loaded on first need. */
+export function loadAddon(): unknown {
+  loaded ??= createRequire(import.meta.url)(addonPath());
   return loaded;
+}
+
+function native(): NativeModule {
+  return loadAddon() as NativeModule;
 }
 
 /** The credentials of a connected unix socket's peer. Throws an error with `code` and `errno` (EBADF, ENOTSOCK, ...). */
