@@ -15,6 +15,7 @@ import { adminMethods } from './rpc/admin.js';
 import type { Methods } from './rpc/method.js';
 import { imageMethods } from './rpc/methods/images.js';
 import { monMethods } from './rpc/methods/mon.js';
+import { objectMethods } from './rpc/methods/objects.js';
 import { poolMethods } from './rpc/methods/pools.js';
 import { snapshotMethods } from './rpc/methods/snapshots.js';
 import { trashMethods } from './rpc/methods/trash.js';
@@ -124,7 +125,7 @@ function allMethods(cluster: Cluster, about: { config: Config; stop: () => void 
   const adminRpc: Methods = Object.fromEntries([...admin].map(([name, method]) => [
     name, async ({ identity, params }) => ({ result: (await method(identity, params.fields)) as object }),
   ]));
-  const rbd: Methods = { ...imageMethods, ...snapshotMethods, ...poolMethods, ...trashMethods };
+  const rbd: Methods = { ...imageMethods, ...snapshotMethods, ...objectMethods, ...poolMethods, ...trashMethods };
   return { ...rbd, ...monMethods(cluster, rbd), ...adminRpc };
 }
 

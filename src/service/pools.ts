@@ -7,6 +7,7 @@ import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { checkConfigMetadata } from './metadata.js';
 import { checkName, checkNoNul } from './names.js';
+import { objectPrefixesOfPool } from './objects.js';
 import { keys, type At, type ImageRecord, type PoolRecord } from './records.js';
 import { readRecord, transact } from './transact.js';
 
@@ -63,6 +64,7 @@ export async function deletePool(ctx: Context, pool: PoolRecord): Promise<void> 
       tx.remove(keys.poolName(pool.name));
       tx.removeAll(keys.poolMetadata(pool.id, ''));
       tx.removeAll(keys.namespaces(pool.id));
+      for (const prefix of objectPrefixesOfPool(pool.id)) tx.removeAll(prefix);
     });
     await backendOf(ctx, pool).removeDirectory(placeOf(pool)).catch((error: unknown) => {
       ctx.log(`directory ${pool.dir} of removed pool ${pool.name} stays: ${String(error)}`);
