@@ -81,12 +81,13 @@ int rados_conf_read_file(rados_t handle, const char* path) {
 }
 
 int rados_conf_set(rados_t handle, const char* name, const char* value) {
-  if (name == nullptr || value == nullptr) return result_of(-EINVAL);
+  if (name == nullptr || *name == '\0' || value == nullptr) return result_of(-EINVAL);
   return result_of(Cluster::from(handle)->config().set(name, value, Config::override_));
 }
 
 int rados_conf_get(rados_t handle, const char* name, char* buffer, size_t length) {
   std::string value;
+  if (name != nullptr && *name == '\0') return result_of(-EINVAL);
   if (name == nullptr || !Cluster::from(handle)->config().get(name, value)) return result_of(-ENOENT);
   if (value.size() >= length) return result_of(-ENAMETOOLONG);
   memcpy(buffer, value.c_str(), value.size() + 1);

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "rados/keyring.h"
+#include "rados/object_call.h"
 
 namespace cbd::rados {
 
@@ -70,6 +71,7 @@ control::Reply Cluster::call(const char* method, control::Json params) {
 }
 
 int Cluster::open(const std::string& pool, int64_t id, IoCtx*& io) {
+  if (pool.empty() && id < 0) return is_connected() ? -ENOENT : -ENOTCONN;
   control::Json params;
   if (pool.empty()) {
     params["id"] = id;
@@ -84,6 +86,7 @@ int Cluster::open(const std::string& pool, int64_t id, IoCtx*& io) {
     context->pool_id = reply.result->at("id").get<uint64_t>();
     context->pool_name = reply.result->at("name").get<std::string>();
     context->cluster = this;
+    context->objects = std::make_shared<ObjectTraffic>();
     if (reply.result->value("backend", "") == "ceph") {
       const control::Json& real = reply.result->at("ceph");
       context->ceph_pool = std::make_shared<CephPool>(CephPool{real.value("conf", ""), real.value("user", ""),

@@ -15,19 +15,6 @@ namespace {
 constexpr const char* default_paths = "/etc/ceph/$cluster.conf,$home/.ceph/$cluster.conf,$cluster.conf";
 constexpr int max_depth = 10;  // of metavariables that name options that hold metavariables
 
-int read_whole(const std::string& path, std::string& text) {
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return -errno;
-  text.clear();
-  char part[8192];
-  ssize_t n;
-  while ((n = ::read(fd.get(), part, sizeof part)) != 0) {
-    if (n > 0) text.append(part, static_cast<size_t>(n));
-    if (n < 0 && errno != EINTR) return -errno;
-  }
-  return 0;
-}
-
 std::vector<std::string> split(std::string_view text, std::string_view marks) {
   std::vector<std::string> parts;
   while (true) {
@@ -50,6 +37,19 @@ std::string cluster_of(std::string_view path) {
 bool is_word(char c) { return isalnum(static_cast<unsigned char>(c)) || c == '_'; }
 
 }  // namespace
+
+int read_whole(const std::string& path, std::string& text) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return -errno;
+  text.clear();
+  char part[8192];
+  ssize_t n;
+  while ((n = ::read(fd.get(), part, sizeof part)) != 0) {
+    if (n > 0) text.append(part, static_cast<size_t>(n));
+    if (n < 0 && errno != EINTR) return -errno;
+  }
+  return 0;
+}
 
 Config::Config(std::string cluster, std::string entity_type, std::string entity_id)
     : cluster_(std::move(cluster)), type_(std::move(entity_type)), id_(std::move(entity_id)) {
@@ -172,15 +172,11 @@ int Config::read_file(const char* paths) {
   const char* variable = getenv("CEPH_CONF");
   std::string list = paths != nullptr ? paths : variable != nullptr ? variable : default_paths;
   if (frozen_) return -ENOSYS;  // as the real library says after connect
-  int error = -ENOENT;
   for (const std::string& entry : split(list, ", ;")) {
     std::string path = expand(entry, 0), text;
-    error = read_whole(path, text);
-    if (error == 0) return take_file(path, text);
-    if (error != -ENOENT && error != -ENOTDIR) break;
+    if (read_whole(path, text) == 0) return take_file(path, text);
   }
-  errno = -error;
-  return error;
+  return -ENOENT;  // also for one that cannot be read
 }
 
 int Config::parse_environment(const char* variable) {

@@ -15,6 +15,9 @@
 
 namespace cbd::rados {
 
+// The whole of a file. 0 or -errno.
+int read_whole(const std::string& path, std::string& text);
+
 class Config final : public control::ForkAware {
  public:
   // From where a value came; a later one wins over an earlier one, whenever it was set.
@@ -33,8 +36,8 @@ class Config final : public control::ForkAware {
   // With metavariables replaced. False where there is no such option.
   bool get(std::string_view name, std::string& value) const;
 
-  // The list of paths, joined by commas, or null for the places where librados looks. 0, -ENOENT, -EINVAL (syntax),
-  // -ENOSYS (after connect), or another -errno.
+  // The list of paths, joined by commas, or null for the places where librados looks. 0, -ENOENT (none that can
+  // be read), -EINVAL (syntax), -ENOSYS (after connect).
   int read_file(const char* paths);
 
   // Takes the options that it knows out of `words` (words[0] is the program). 0 or -EINVAL.

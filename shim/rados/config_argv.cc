@@ -74,7 +74,15 @@ int Config::parse_argv_locked(std::vector<std::string>& words, Source source) {
       continue;
     }
     std::string ignored;
-    if (negated) {
+    if (option->name == "keyfile") {  // unlike the option of that name, it is read at once, and only a key that is there counts
+      if (!word->value && i + 1 < words.size()) word->value = words[++i];
+      std::string text;
+      if (!word->value) {
+        error = -EINVAL;
+      } else if (read_whole(*word->value, text) == 0) {
+        set_locked("key", text.substr(0, text.find_last_not_of(" \t\r\n") + 1), source);
+      }
+    } else if (negated) {
       error = set_locked(option->name, "false", source);
     } else if (word->value) {
       error = set_locked(option->name, *word->value, source);

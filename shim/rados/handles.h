@@ -28,7 +28,8 @@ class Pool {
 
 namespace cbd::rados {
 
-class Cluster;  // rados/cluster.h: rados_t; only librados.so knows more
+class Cluster;        // rados/cluster.h: rados_t; only librados.so knows more
+class ObjectTraffic;  // rados/object_call.h
 
 // How to reach the real Ceph pool behind a pool whose backend is `ceph`: pool.lookup's `ceph` object. Empty means Ceph's own default.
 struct CephPool {
@@ -49,6 +50,7 @@ struct IoCtx {
   // What object calls refuse to do, and say so: another place for objects, and reading as of a snapshot (-2: the head).
   std::string locator_key;
   uint64_t read_snap = static_cast<uint64_t>(-2);
+  std::shared_ptr<ObjectTraffic> objects;  // the object calls under way; librados.so's own
   // rados_ioctx_create sets `ceph_pool` where the backend is `ceph`; shim/ceph then makes `ceph` from it. Calls on such an IoCtx
   // are the real library's, but for those that ask for names and ids.
   std::shared_ptr<const CephPool> ceph_pool;

@@ -27,7 +27,7 @@ const later = (now: Time, seconds: number, microseconds: number): Time | null =>
 export const lockOps: Readonly<Record<string, Op>> = {
   lock: {
     run: (draft, params) => {
-      const name = params.text('name'), tag = params.text('tag', ''), exclusive = params.flag('exclusive'), flags = params.number('flags', 0);
+      const name = params.text('name'), tag = params.text('tag', ''), exclusive = params.flag('exclusive'), flags = params.number('lockFlags', 0);
       const client = params.text('client'), cookie = params.text('cookie');
       if (name === '') throw new ServiceError('EINVAL', 'the lock has no name');
       if ((flags & mayRenew) !== 0 && (flags & mustRenew) !== 0) throw new ServiceError('EINVAL', 'a lock that may and must be renewed');

@@ -71,6 +71,7 @@ export const objectOps: Readonly<Record<string, Op>> = {
   cmpext: {
     reads: true,
     run: async (draft, params) => {
+      exists(draft);
       const data = params.bytes('data');
       // Behind the object's end there are zeroes.
       const there = Buffer.alloc(data.length);
@@ -92,6 +93,7 @@ export const objectOps: Readonly<Record<string, Op>> = {
     reads: true,
     run: async (draft, params) => {
       exists(draft);
+      if (![1, 3, 5].includes(params.number('operator'))) throw new ServiceError('EINVAL', 'omap values are compared by eq, gt and lt only');
       const theirs = Buffer.from(await draft.omapValue(params.text('key')) ?? '', 'base64');
       if (!compares(params.number('operator'), theirs, params.bytes('value'))) throw differs('the omap entry');
     },
@@ -164,10 +166,13 @@ export const objectOps: Readonly<Record<string, Op>> = {
       await write(draft, offset, Buffer.alloc(length, data));
     },
   },
+  /** What reaches to the end is cut off instead, as Ceph's OSD does it. */
   zero: {
     run: async (draft, params) => {
       const { offset, length } = range(params);
-      if (draft.exists && offset < draft.size) await draft.write(offset, Buffer.alloc(Math.min(length, draft.size - offset)));
+      if (!draft.exists || offset >= draft.size) return;
+      if (offset + length >= draft.size) await draft.truncate(offset);
+      else await draft.write(offset, Buffer.alloc(length));
     },
   },
   truncate: {
@@ -182,9 +187,7 @@ export const objectOps: Readonly<Record<string, Op>> = {
   rmxattr: {
     run: (draft, params) => {
       exists(draft);
-      const name = xattrName(params);
-      if (!draft.xattrs.has(name)) throw new ServiceError('ENODATA', `xattr ${name} is not set`);
-      draft.removeXattr(name);
+      draft.removeXattr(xattrName(params));
     },
   },
   omapSet: { run: (draft, params) => { draft.touch(); for (const [key, value] of params.pairs('entries')) draft.setOmap(key, value); } },
