@@ -50,14 +50,15 @@ void omap_set(rados_write_op_t op, char const* const* keys, char const* const* v
   call_of(op).add({{"op", "omapSet"}, {"entries", std::move(entries)}});
 }
 
-// Hands out an iterator over the answer's entries; an empty one where there is none, for callers walk it unasked.
+// The caller gets his iterator at once, as from the real library (python3-rados takes it before the operation runs); it is
+// empty until the answer is there.
 ObjectCall::Sink entries_to(rados_omap_iter_t* iterator, unsigned char* more, int* code) {
-  return [iterator, more, code](int rc, const Json& answer) {
-    auto* pairs = new cbd::rados::PairIterator{cbd::rados::omap_magic, {}};
+  auto* pairs = new cbd::rados::PairIterator{cbd::rados::omap_magic, {}};
+  *iterator = pairs;
+  return [pairs, more, code](int rc, const Json& answer) {
     if (rc == 0 && answer.contains("entries")) pairs->pairs = cbd::rados::read_pairs(answer["entries"], true);
     if (more != nullptr) *more = rc == 0 && answer.value("more", false);
     if (code != nullptr) *code = rc;
-    *iterator = pairs;
   };
 }
 
@@ -239,11 +240,11 @@ int rados_aio_write_op_operate2(rados_write_op_t op, rados_ioctx_t io, rados_com
 }
 
 void rados_read_op_getxattrs(rados_read_op_t op, rados_xattrs_iter_t* iterator, int* code) {
-  call_of(op).add({{"op", "getxattrs"}}, [iterator, code](int rc, const Json& answer) {
+  auto* pairs = new cbd::rados::PairIterator{cbd::rados::xattrs_magic, {}};
+  *iterator = pairs;
+  call_of(op).add({{"op", "getxattrs"}}, [pairs, code](int rc, const Json& answer) {
     if (code != nullptr) *code = rc;
-    auto* pairs = new cbd::rados::PairIterator{cbd::rados::xattrs_magic, {}};
     if (answer.contains("xattrs")) pairs->pairs = cbd::rados::read_pairs(answer["xattrs"], false);
-    *iterator = pairs;
   });
 }
 
