@@ -34,7 +34,7 @@ inline void pack(const std::vector<std::string>& texts, char* buffer) {
   }
 }
 
-// Copies `text` with its NUL. Returns 0; -ERANGE with the size needed in *length where that is too small.
+// Copies `text` with its NUL. Returns 0, leaving *length; -ERANGE with the size needed in *length where that is too small.
 inline int copy_text(const std::string& text, char* buffer, size_t* length) {
   if (length == nullptr) return -EINVAL;
   size_t needed = text.size() + 1;

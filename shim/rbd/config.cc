@@ -81,6 +81,7 @@ int rbd_config_pool_list(rados_ioctx_t io_ctx, rbd_config_option_t* options, int
     if (reply.error != 0) return reply.error;
     Texts of_pool;
     for (const Json& entry : reply.result->at("entries")) {
+      if (entry.value("source", "pool") != "pool") continue;
       of_pool[entry.at("name").get<std::string>()] = entry.at("value").get<std::string>();
     }
     std::vector<Setting> settings;

@@ -12,6 +12,9 @@ namespace cbd::rbd {
 int create_image(const rados::IoCtx& at, const char* name, uint64_t size, const ImageOptions& options, int* order) {
   if (name == nullptr) return -EINVAL;
   if (size > kMaxWireNumber) return -EINVAL;
+  for (int mask : {RBD_IMAGE_OPTION_FEATURES, RBD_IMAGE_OPTION_FEATURES_SET, RBD_IMAGE_OPTION_FEATURES_CLEAR}) {
+    if (options.number(mask).value_or(0) > kMaxWireNumber) return -ENOSYS;
+  }
   Json params = {{"at", at_json(at)},
                  {"name", name},
                  {"size", size},

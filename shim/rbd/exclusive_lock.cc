@@ -20,13 +20,13 @@ int rbd_is_exclusive_lock_owner(rbd_image_t image, int* is_owner) {
 }
 
 // Until rbd_lock_release nobody else can write. -EOPNOTSUPP for a shared lock, -EINVAL where the image has no exclusive
-// lock, -EROFS while another client holds it.
+// lock or the handle only reads, -EROFS while another client holds it.
 int rbd_lock_acquire(rbd_image_t image, rbd_lock_mode_t lock_mode) {
   return guarded([&] {
     if (image == nullptr) return -EINVAL;
     if (lock_mode != RBD_LOCK_MODE_EXCLUSIVE) return -EOPNOTSUPP;
     Image& open = *Image::from(image);
-    if (open.is_read_only()) return -EROFS;
+    if (open.is_read_only()) return -EINVAL;
     Reply reply = open.change("image.xlock.acquire", Json::object());
     if (reply.error == 0) open.set_managed_lock(ManagedLock::mine);
     return reply.error;
@@ -39,24 +39,27 @@ int rbd_lock_release(rbd_image_t image) {
     if (image == nullptr) return -EINVAL;
     Image& open = *Image::from(image);
     Reply reply = open.change("image.xlock.release", Json::object());
-    if (reply.error == 0) open.set_managed_lock(ManagedLock::none);
+    if (reply.error == 0) open.forget_lock();
     return reply.error;
   });
 }
 
-// -ENOENT where nobody does; -ERANGE with the number in *max_lock_owners.
+// -ENOENT where nobody does, -EINVAL where the image has no exclusive lock or the handle only
+// reads; -ERANGE with the number in *max_lock_owners.
 int rbd_lock_get_owners(rbd_image_t image, rbd_lock_mode_t* lock_mode, char** lock_owners, size_t* max_lock_owners) {
   return guarded([&] {
     if (image == nullptr || lock_mode == nullptr || max_lock_owners == nullptr) return -EINVAL;
-    Reply reply = Image::from(image)->call("image.xlock.owners", Json::object());
+    Image& open = *Image::from(image);
+    if (open.is_read_only() || (open.state()->features & RBD_FEATURE_EXCLUSIVE_LOCK) == 0) return -EINVAL;
+    Reply reply = open.call("image.xlock.owners", Json::object());
     if (reply.error != 0) return reply.error;
     const Json& owners = reply.result->at("owners");
     if (owners.empty()) return -ENOENT;
     const size_t room = *max_lock_owners;
     *max_lock_owners = owners.size();
+    *lock_mode = RBD_LOCK_MODE_EXCLUSIVE;
     if (room < owners.size()) return -ERANGE;
     if (lock_owners == nullptr) return -EINVAL;
-    *lock_mode = RBD_LOCK_MODE_EXCLUSIVE;
     for (size_t i = 0; i < owners.size(); i++) lock_owners[i] = duplicate(owners[i].at("address").get<std::string>());
     return 0;
   });

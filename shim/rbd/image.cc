@@ -241,6 +241,11 @@ bool Image::owns_lock() const {
   return known->lock == ManagedLock::mine || (known->lock == ManagedLock::none && has_lock_.load());
 }
 
+void Image::forget_lock() {
+  has_lock_.store(false);
+  set_managed_lock(ManagedLock::none);
+}
+
 void Image::set_managed_lock(ManagedLock lock) {
   change_state([lock](ImageState& state) { state.lock = lock; });
 }

@@ -80,6 +80,8 @@ class Image : public control::Listener, public CompletionOwner {
   bool owns_lock() const;
   // What this handle did itself to the managed lock.
   void set_managed_lock(ManagedLock lock);
+  // The lock was given back: the next write takes it anew.
+  void forget_lock();
 
   void on_call(const std::string& method, const Json& params, std::vector<UniqueFd> fds,
                std::function<void(int, Json)> answer) override;

@@ -43,8 +43,14 @@ using namespace cbd::rbd;
 
 extern "C" {
 
-// Fills as much of *info as `infosize` says.
-int rbd_stat(rbd_image_t image, rbd_image_info_t* info, size_t infosize) {
+void rbd_version(int* major, int* minor, int* extra) {
+  if (major != nullptr) *major = LIBRBD_VER_MAJOR;
+  if (minor != nullptr) *minor = LIBRBD_VER_MINOR;
+  if (extra != nullptr) *extra = LIBRBD_VER_EXTRA;
+}
+
+// Fills all of *info, whatever `infosize` says, as the real library does.
+int rbd_stat(rbd_image_t image, rbd_image_info_t* info, size_t) {
   return with_state(image, [&](const ImageState& state) {
     if (info == nullptr) return -EINVAL;
     rbd_image_info_t full{};
@@ -55,7 +61,7 @@ int rbd_stat(rbd_image_t image, rbd_image_info_t* info, size_t infosize) {
     memcpy(full.block_name_prefix, state.prefix.c_str(),
            std::min(state.prefix.size(), sizeof full.block_name_prefix - 1));
     full.parent_pool = -1;
-    memcpy(info, &full, std::min(infosize, sizeof full));
+    *info = full;
     return 0;
   });
 }
@@ -101,7 +107,11 @@ int rbd_get_modify_timestamp(rbd_image_t image, struct timespec* timestamp) {
 }
 
 int rbd_get_name(rbd_image_t image, char* name, size_t* name_len) {
-  return with_state(image, [&](const ImageState& state) { return copy_text(state.name, name, name_len); });
+  return with_state(image, [&](const ImageState& state) {
+    const int error = copy_text(state.name, name, name_len);
+    if (error == 0) *name_len = state.name.size() + 1;
+    return error;
+  });
 }
 
 int rbd_get_id(rbd_image_t image, char* id, size_t id_len) {

@@ -39,7 +39,7 @@ int64_t iterate(rbd_image_t handle, uint64_t offset, uint64_t length, IterateCal
       const uint64_t part = std::min(offset + length, (at / object + 1) * object) - at;
       ssize_t got = run(handle, [&](Image& i, Transfer& t) { return prepare_read(i, t, at, part, buffer.get()); });
       if (got < 0) return got;
-      int result = callback(at, static_cast<size_t>(got), buffer.get(), arg);
+      int result = callback(at - offset, static_cast<size_t>(got), buffer.get(), arg);
       if (result < 0) return result;
       at += part;
     }

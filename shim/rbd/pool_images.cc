@@ -98,6 +98,7 @@ int rbd_remove_with_progress(rados_ioctx_t io, const char* name, librbd_progress
     if (io == nullptr || name == nullptr) return -EINVAL;
     const auto& at = *ioctx(io);
     Json params = {{"at", at_json(at)}, {"name", name}, {"op", new_operation_id()}};
+    if (int error = may_begin(cb, cbdata, 1)) return error;
     return at.client->call("image.remove", std::move(params), 0, progress(cb, cbdata)).error;
   });
 }

@@ -23,6 +23,10 @@ int rbd_resize2(rbd_image_t image, uint64_t size, bool allow_shrink, librbd_prog
     if (image == nullptr || size > kMaxWireNumber) return -EINVAL;
     Image& open = *Image::from(image);
     if (open.is_read_only()) return -EROFS;
+    const uint64_t now = open.io().size();
+    if (size < now && allow_shrink) {
+      if (int error = may_begin(cb, cbdata, (now >> open.state()->order) + 1)) return error;
+    }
     return open.change("image.resize", {{"size", size}, {"allowShrink", allow_shrink}}, progress(cb, cbdata)).error;
   });
 }

@@ -61,9 +61,7 @@ int rbd_trash_get(rados_ioctx_t io, const char* id, rbd_trash_image_info_t* info
     if (io == nullptr || id == nullptr || info == nullptr) return -EINVAL;
     Reply reply = call(io, "trash.get", {{"id", id}});
     if (reply.error != 0) return reply.error;
-    const Json& entries = reply.result->at("entries");
-    if (entries.empty()) return -ENOENT;
-    fill(*info, entries.front());
+    fill(*info, *reply.result);
     return 0;
   });
 }

@@ -5,7 +5,7 @@ import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { Feature, featuresForCreate, type FeatureOptions } from './features.js';
 import { requireNamespace } from './namespaces.js';
-import { checkName } from './names.js';
+import { checkLength, checkName } from './names.js';
 import { findPool } from './pools.js';
 import { keys, type At, type ImageRecord, type ImageRef } from './records.js';
 import type { Session } from './sessions.js';
@@ -38,7 +38,7 @@ export async function createImage(ctx: Context, session: Session, request: Creat
     const { at, name, size } = request;
     checkName('image', name);
     if (await findImage(ctx, at, name)) throw new ServiceError('EEXIST', `image ${name} exists`);
-    const shape = await shapeOf(ctx, session.identity.entity, request.options);
+    const shape = await shapeOf(ctx, session.identity.entity, at.pool, request.options);
     checkSize(size, shape);
     await transact(ctx.store, (tx) => requireNamespace(tx, at));
     const id = newImageId(session);
@@ -79,14 +79,15 @@ export function newRecord(
 export type Shape = Pick<ImageRecord, 'order' | 'features' | 'stripeUnit' | 'stripeCount' | 'dataPool'>;
 
 /** What the options of a create call come to. EDOM, EINVAL, ENOENT, ENOSYS. */
-export async function shapeOf(ctx: Context, entity: string, options: CreateOptions): Promise<Shape> {
+export async function shapeOf(ctx: Context, entity: string, pool: number, options: CreateOptions): Promise<Shape> {
   const format = options.format ?? ctx.configNumber(entity, 'rbd_default_format', 2);
   const order = options.order || ctx.configNumber(entity, 'rbd_default_order', 22);
   if (order < 12 || order > 25) throw new ServiceError('EDOM', `order ${order} is outside 12..25`);
   if (format === 1) throw new ServiceError('EINVAL', 'image format 1 is not supported');
   const striping = stripingOf(ctx, entity, options, 2 ** order);
-  const dataPool = options.dataPool ? await findPool(ctx, options.dataPool) : undefined;
-  if (options.dataPool && !dataPool) throw new ServiceError('ENOENT', `there is no data pool ${options.dataPool}`);
+  const named = options.dataPool ? await findPool(ctx, options.dataPool) : undefined;
+  if (options.dataPool && !named) throw new ServiceError('ENOENT', `there is no data pool ${options.dataPool}`);
+  const dataPool = named?.id === pool ? undefined : named;
   const features = featuresForCreate(options, ctx.configNumber(entity, 'rbd_default_features', 61), {
     striping: striping.stripeCount !== 1 || striping.stripeUnit !== 2 ** order, dataPool: dataPool !== undefined,
   });
@@ -112,7 +113,9 @@ export function checkSize(size: number, image: { order: number; features: number
   }
 }
 
+/** ENAMETOOLONG for a name that no image can have. */
 export async function findImage(ctx: Context, at: At, name: string): Promise<ImageRecord | undefined> {
+  checkLength(name);
   const id = await readRecord<string>(ctx.store, keys.imageName(at, name));
   return id === undefined ? undefined : readRecord<ImageRecord>(ctx.store, keys.image({ ...at, id }));
 }
@@ -142,6 +145,8 @@ export async function listImages(ctx: Context, at: At): Promise<{ id: string; na
 export async function renameImage(ctx: Context, request: { at: At; name: string; to: string; op?: string }): Promise<void> {
   const { at, name, to } = request;
   checkName('image', to);
+  checkLength(name);
+  checkLength(to);
   await ctx.ops.once(request.op, (finish) => transact(ctx.store, async (tx) => {
     const id = await tx.get<string>(keys.imageName(at, name));
     const record = id === undefined ? undefined : await tx.get<ImageRecord>(keys.image({ ...at, id }));

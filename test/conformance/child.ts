@@ -45,6 +45,10 @@ async function main(conf: string) {
   const cluster = await connect(abi, conf);
   const io = await openPool(abi, cluster, POOL);
   const io2 = await openPool(abi, cluster, OTHER_POOL);
+  // What a crashed predecessor left.
+  const before = new Context(abi, conf, cluster, io);
+  await sweep(before, io);
+  await sweep(before, io2);
   const byName = new Map(cases.map((c) => [c.name, c]));
   for await (const name of createInterface({ input: process.stdin })) {
     const context = new Context(abi, conf, cluster, io);

@@ -66,12 +66,12 @@ export class Context extends Transcript {
 
   /** rbd_write of `length` bytes of one value. */
   async write(image: Handle, offset: number | bigint, length: number, value: number): Promise<number> {
-    return this.call('rbd_write', image, offset, length, new Bytes(`<${value}*${length}>`, Buffer.alloc(length, value)));
+    return this.call('rbd_write', image, offset, length, new Bytes(`<${value}*${length}>`, Buffer.alloc(Math.max(1, length), value)));
   }
 
   /** rbd_read, with what was read as runs of equal bytes. */
   async read(image: Handle, offset: number | bigint, length: number): Promise<Buffer> {
-    const data = Buffer.alloc(length, 0xee);
+    const data = Buffer.alloc(Math.max(1, length), 0xee);
     const n = await this.call('rbd_read', image, offset, length, new Bytes('data', data));
     const got = data.subarray(0, Math.max(0, n));
     this.note({ data: got });
@@ -144,6 +144,14 @@ export class Context extends Transcript {
 
   async shutdown(cluster: Handle): Promise<void> {
     await this.silent('rados_shutdown', cluster);
+  }
+
+  /** Whether something becomes true within five seconds, for what is told from one client to another. */
+  async until(isTrue: () => Promise<boolean>): Promise<boolean> {
+    for (const deadline = Date.now() + 5000; Date.now() < deadline; await new Promise((resolve) => setTimeout(resolve, 10))) {
+      if (await isTrue()) return true;
+    }
+    return false;
   }
 
   /** The names of the images of a context, sorted as the library gives them. */

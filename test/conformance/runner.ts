@@ -15,7 +15,7 @@ export interface Target {
   env?: NodeJS.ProcessEnv;
 }
 
-const CASE_TIMEOUT_MS = 60_000;
+const CASE_TIMEOUT_MS = 20_000;
 
 class Child {
   private readonly process: ChildProcessWithoutNullStreams;

@@ -1,4 +1,4 @@
-// Empties a pool between cases through the C ABI itself: images, their snapshots, clones, trash and namespaces.
+// Empties a pool between cases through the C ABI itself: images, their snapshots, clones, trash, namespaces and metadata.
 import { childInfo, imageSpec, snapInfo, trashInfo, type Context } from './context.js';
 import { Bytes, Handle, Out } from './transcript.js';
 import { textsIn } from '../lib/memory.js';
@@ -72,6 +72,13 @@ async function sweepContext(c: Context, io: Handle): Promise<number> {
   return left;
 }
 
+async function sweepMetadata(c: Context, io: Handle): Promise<void> {
+  const [keys, values] = [Buffer.alloc(64 * 1024), Buffer.alloc(256 * 1024)];
+  const [keysSize, valuesSize] = [new Out('keys', 'u64', keys.length), new Out('values', 'u64', values.length)];
+  await rc(c, 'rbd_pool_metadata_list', io, '', 0, new Bytes('keys', keys), keysSize, new Bytes('values', values), valuesSize);
+  for (const key of textsIn(keys, Number(keysSize.value))) await rc(c, 'rbd_pool_metadata_remove', io, key);
+}
+
 /** Returns how many things could not be removed. */
 export async function sweep(c: Context, io: Handle): Promise<number> {
   const names = Buffer.alloc(64 * 1024);
@@ -88,6 +95,7 @@ export async function sweep(c: Context, io: Handle): Promise<number> {
     }
     if (left === 0) break;
   }
+  await sweepMetadata(c, io);
   for (const space of spaces) if (await rc(c, 'rbd_namespace_remove', io, space) < 0) left++;
   return left;
 }

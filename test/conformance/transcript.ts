@@ -156,6 +156,16 @@ export class Transcript {
     return `<${kind} ${seen.get(key)}>`;
   }
 
+  /** An argument that the transcript shows by its label. */
+  hidden(kind: string, value: string): Shown {
+    return new Shown(this.label(kind, value), value);
+  }
+
+  /** A point in time, shown by its name. */
+  timeLabel(name: string, seconds: number): Shown {
+    return new Shown(`<${name}>`, seconds);
+  }
+
   callback(name: string, result: 'void' | 'int', parameters: MachineType[], fn: (...args: bigint[]) => number | void): Named {
     const callback = new Callback(result, parameters, fn);
     this.callbacks.push(callback);

@@ -40,7 +40,7 @@ type Bound = koffi.KoffiFunction;
 function toC(value: Value, type: MachineType): number | bigint | boolean | null | Buffer {
   if (typeof value === 'string') return Buffer.from(`${value}\0`);
   if (value instanceof Callback) return value.address;
-  if (Buffer.isBuffer(value)) return value.length === 0 ? null : addressOf(value);
+  if (Buffer.isBuffer(value)) return addressOf(value);
   if (type === 'u64' && typeof value === 'number' && value < 0) return BigInt.asUintN(64, BigInt(value));
   return value;
 }

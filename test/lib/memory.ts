@@ -5,7 +5,7 @@ const libc = koffi.load('libc.so.6');
 const memcpyFrom = libc.func('memcpy', 'uintptr_t', ['void *', 'void *', 'size_t']);
 const strlenOf = libc.func('strlen', 'size_t', ['void *']);
 
-/** The address of a buffer's first byte. The buffer must stay referenced for as long as C may use it. */
+/** The address of a buffer's first byte (0 for an empty one). The buffer must stay referenced for as long as C may use it. */
 export function addressOf(buffer: Buffer): bigint {
   return buffer.length === 0 ? 0n : BigInt(koffi.address(buffer));
 }

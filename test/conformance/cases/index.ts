@@ -1,7 +1,13 @@
 // Every case, by area. An area's expectations stand in expected/AREA.json.
 import type { Case } from '../context.js';
 import { create } from './create.js';
+import { io } from './io.js';
+import { locks } from './locks.js';
+import { metadata } from './metadata.js';
+import { open } from './open.js';
+import { resize } from './resize.js';
+import { spacesCases } from './spaces.js';
 
-export const areas: Record<string, Case[]> = { create };
+export const areas: Record<string, Case[]> = { create, open, resize, io, metadata, locks, spaces: spacesCases };
 
 export const cases: Case[] = Object.values(areas).flat();

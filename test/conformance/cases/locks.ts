@@ -1,0 +1,277 @@
+// Locks and watchers: advisory locks, the managed lock between handles, who watches, who is told.
+import { Bytes, Out, Shown, type Handle } from '../transcript.js';
+import { MiB, watcher, type Case, type Context } from '../context.js';
+import { textsIn } from '../../lib/memory.js';
+
+async function lockers(c: Context, image: Handle, capacity = 512): Promise<void> {
+  const exclusive = new Out('exclusive', 'i32', 7);
+  const out = (name: string) => ({ buffer: new Bytes(name, Buffer.alloc(Math.max(1, capacity))), size: new Out(`${name}Size`, 'u64', capacity) });
+  const [tag, clients, cookies, addrs] = [out('tag'), out('clients'), out('cookies'), out('addrs')] as const;
+  const rc = await c.call('rbd_list_lockers', image, exclusive, tag.buffer, tag.size, clients.buffer, clients.size, cookies.buffer, cookies.size, addrs.buffer, addrs.size);
+  if (rc < 0) {
+    c.note({ tagSize: tag.size.value, clientsSize: clients.size.value > 5n, cookiesSize: cookies.size.value, addrsSize: addrs.size.value > 5n });
+    return;
+  }
+  const names = textsIn(clients.buffer.buffer, Number(clients.size.value));
+  c.note({
+    exclusive: exclusive.value, tag: tag.buffer.text, cookies: textsIn(cookies.buffer.buffer, Number(cookies.size.value)),
+    clients: names.map((name) => c.label('client', name)), clientForm: names.every((name) => /^client\.\d+$/.test(name)),
+    addrForm: textsIn(addrs.buffer.buffer, Number(addrs.size.value)).every((a) => /^(v1:|v2:|any:)?127\.0\.0\.1:\d+\/\d+$/.test(a)),
+  });
+}
+
+async function watchers(c: Context, image: Handle, capacity: number): Promise<void> {
+  const max = new Out('max', 'u64', capacity);
+  const list = new Bytes('watchers', Buffer.alloc(Math.max(1, capacity) * watcher.size));
+  const rc = await c.call('rbd_watchers_list', image, list, max);
+  c.show(max);
+  if (rc < 0) return;
+  const entries = watcher.readAll(list.buffer, Number(max.value));
+  c.note({
+    ids: entries.map((e) => c.label('watching client', e['id'])), addrForm: entries.every((e) => /^(v1:|v2:|any:)?127\.0\.0\.1:\d+\/\d+$/.test(String(e['addr']))),
+    cookies: new Set(entries.map((e) => e['cookie'])).size,
+  });
+  await c.silent('rbd_watchers_list_cleanup', list, max.value);
+}
+
+async function owners(c: Context, image: Handle, capacity = 4): Promise<string[]> {
+  const [mode, max] = [new Out('mode', 'i32', 9), new Out('max', 'u64', capacity)];
+  const list = Buffer.alloc(Math.max(1, capacity) * 8);
+  const rc = await c.call('rbd_lock_get_owners', image, mode, new Bytes('owners', list), max);
+  c.show(mode, max);
+  if (rc < 0) return [];
+  const addresses: string[] = [];
+  for (let i = 0; i < Number(max.value); i++) {
+    const out = new Out('owner', 'text');
+    out.set(list.readBigUInt64LE(i * 8));
+    addresses.push(out.text ?? '');
+  }
+  c.note({ owners: addresses.map((a) => c.label('owner', a)), form: addresses.every((a) => /^(v1:|v2:|any:)?127\.0\.0\.1:\d+\/\d+$/.test(a)) });
+  await c.silent('rbd_lock_get_owners_cleanup', new Bytes('owners', list), max.value);
+  return addresses;
+}
+
+async function isOwner(c: Context, image: Handle): Promise<void> {
+  await c.get('rbd_is_exclusive_lock_owner', image, 'owner', 'i32');
+}
+
+async function quietOwner(c: Context, image: Handle): Promise<bigint> {
+  const owner = new Out('owner', 'i32');
+  await c.silent('rbd_is_exclusive_lock_owner', image, owner);
+  return owner.value;
+}
+
+export const locks: Case[] = [
+  {
+    name: 'an exclusive advisory lock keeps others out',
+    run: async (c) => {
+      const image = await c.fresh('i');
+      await lockers(c, image);
+      await c.call('rbd_lock_exclusive', image, 'ck');
+      await lockers(c, image);
+      await lockers(c, image, 0);
+      await lockers(c, image, 1);
+      await c.call('rbd_lock_exclusive', image, 'ck');
+      await c.call('rbd_lock_exclusive', image, 'ck2');
+      await c.call('rbd_lock_shared', image, 'ck', 't');
+      await c.call('rbd_lock_shared', image, 'ck3', 't');
+      await c.call('rbd_unlock', image, 'nock');
+      await c.call('rbd_unlock', image, 'ck');
+      await c.call('rbd_unlock', image, 'ck');
+      await lockers(c, image);
+      await c.close(image);
+    },
+  },
+  {
+    name: 'shared advisory locks go together under one tag',
+    run: async (c) => {
+      const image = await c.fresh('i');
+      await c.call('rbd_lock_shared', image, 'a', 't');
+      await c.call('rbd_lock_shared', image, 'b', 't');
+      await c.call('rbd_lock_shared', image, 'a', 't');
+      await c.call('rbd_lock_shared', image, 'c', 'other');
+      await c.call('rbd_lock_exclusive', image, 'd');
+      await lockers(c, image);
+      await c.call('rbd_unlock', image, 'a');
+      await lockers(c, image);
+      await c.call('rbd_unlock', image, 'b');
+      await c.call('rbd_lock_exclusive', image, 'd');
+      await c.call('rbd_unlock', image, 'd');
+      await c.close(image);
+    },
+  },
+  {
+    name: 'advisory locks: odd cookies and tags',
+    run: async (c) => {
+      const image = await c.fresh('i');
+      for (const cookie of ['', 'a b', 'ä✓', 'x'.repeat(1000), '"']) {
+        await c.call('rbd_lock_exclusive', image, cookie);
+        await lockers(c, image, 4096);
+        await c.call('rbd_unlock', image, cookie);
+      }
+      await c.call('rbd_lock_shared', image, 'c', '');
+      await lockers(c, image);
+      await c.call('rbd_unlock', image, 'c');
+      await c.close(image);
+    },
+  },
+  {
+    name: 'an advisory lock stays after close, and another client sees and breaks it',
+    run: async (c) => {
+      const image = await c.fresh('i');
+      await c.call('rbd_lock_exclusive', image, 'ck');
+      await c.close(image);
+      const cluster = await c.client();
+      const io = await c.ioctx({ cluster });
+      const other = await c.open('i', { io });
+      await lockers(c, other);
+      await c.call('rbd_lock_exclusive', other, 'mine');
+      await c.call('rbd_unlock', other, 'ck');
+      await c.call('rbd_break_lock', other, 'client.999', 'ck');
+      await c.call('rbd_break_lock', other, 'nobody', 'ck');
+      const back = await c.open('i');
+      await lockers(c, back);
+      await c.call('rbd_unlock', back, 'ck');
+      await c.call('rbd_lock_exclusive', other, 'mine');
+      await lockers(c, back);
+      await c.call('rbd_unlock', other, 'mine');
+      await c.close(other, back);
+      await c.drop(io);
+      await c.shutdown(cluster);
+    },
+  },
+  {
+    name: 'advisory locks through a read-only handle',
+    run: async (c) => {
+      await c.image('i');
+      const image = await c.open('i', { readOnly: true });
+      await c.call('rbd_lock_exclusive', image, 'ck');
+      await c.call('rbd_lock_shared', image, 'ck', 't');
+      await lockers(c, image);
+      await c.call('rbd_unlock', image, 'ck');
+      await c.close(image);
+    },
+  },
+  {
+    name: 'the managed lock: acquire, own, refuse the other, release',
+    run: async (c) => {
+      const one = await c.fresh('i');
+      const two = await c.open('i', { as: 'img2' });
+      await isOwner(c, one);
+      await owners(c, one);
+      await c.call('rbd_lock_acquire', one, 0);
+      await isOwner(c, one);
+      await isOwner(c, two);
+      await owners(c, one);
+      await owners(c, two);
+      await owners(c, two, 0);
+      await c.call('rbd_lock_acquire', one, 0);
+      await c.write(two, 0, 512, 1);
+      await c.write(one, 0, 512, 2);
+      await c.read(two, 0, 512);
+      await c.call('rbd_lock_release', one);
+      await isOwner(c, one);
+      await c.call('rbd_lock_release', one);
+      await c.call('rbd_lock_release', two);
+      await c.write(two, 0, 512, 3);
+      await c.close(one, two);
+    },
+  },
+  {
+    name: 'the managed lock in shared mode and of images that have none',
+    run: async (c) => {
+      const image = await c.fresh('i');
+      await c.call('rbd_lock_acquire', image, 1);
+      await c.call('rbd_lock_acquire', image, 7);
+      await c.close(image);
+      await c.need('rbd_create2', c.io, 'plain', 8 * MiB, 1, new Out('order', 'i32'));
+      const plain = await c.open('plain');
+      await c.call('rbd_lock_acquire', plain, 0);
+      await c.call('rbd_lock_release', plain);
+      await isOwner(c, plain);
+      await owners(c, plain);
+      await c.close(plain);
+    },
+  },
+  {
+    name: 'the managed lock through a read-only handle',
+    run: async (c) => {
+      await c.image('i');
+      const image = await c.open('i', { readOnly: true });
+      await c.call('rbd_lock_acquire', image, 0);
+      await isOwner(c, image);
+      await owners(c, image);
+      await c.call('rbd_lock_release', image);
+      await c.close(image);
+    },
+  },
+  {
+    name: 'a writer gets the lock by itself and passes it on',
+    run: async (c) => {
+      const one = await c.fresh('i');
+      const two = await c.open('i', { as: 'img2' });
+      await c.write(one, 0, 512, 1);
+      await isOwner(c, one);
+      await isOwner(c, two);
+      await c.write(two, 512, 512, 2);
+      c.note({ passedOn: await c.until(async () => await quietOwner(c, one) === 0n && await quietOwner(c, two) === 1n) });
+      await c.write(one, 1024, 512, 3);
+      await c.read(two, 0, 2048);
+      await c.close(two);
+      await c.close(one);
+    },
+  },
+  {
+    name: 'breaking a managed lock that nobody holds, or with a wrong owner',
+    run: async (c) => {
+      const image = await c.fresh('i');
+      await c.call('rbd_lock_break', image, 0, '127.0.0.1:0/1');
+      await c.call('rbd_lock_break', image, 1, '127.0.0.1:0/1');
+      await c.call('rbd_lock_acquire', image, 0);
+      await c.call('rbd_lock_break', image, 0, '');
+      await c.call('rbd_lock_break', image, 0, '127.0.0.1:0/1');
+      await isOwner(c, image);
+      await c.call('rbd_lock_release', image);
+      await c.close(image);
+    },
+  },
+  {
+    name: 'watchers: every handle that is open for writing, none that only reads',
+    run: async (c) => {
+      const one = await c.fresh('i');
+      await watchers(c, one, 0);
+      await watchers(c, one, 1);
+      const two = await c.open('i', { as: 'img2' });
+      await watchers(c, one, 1);
+      await watchers(c, one, 2);
+      const reader = await c.open('i', { as: 'reader', readOnly: true });
+      await watchers(c, one, 8);
+      await c.close(two);
+      await watchers(c, one, 8);
+      await watchers(c, reader, 8);
+      await c.close(one);
+      await watchers(c, reader, 8);
+      await c.close(reader);
+    },
+  },
+  {
+    name: 'update_watch is told of a resize and of metadata, until it is ended',
+    run: async (c) => {
+      const one = await c.fresh('i');
+      const two = await c.open('i', { as: 'img2' });
+      let told = 0;
+      const callback = c.callback('updated', 'void', ['ptr'], () => { told++; });
+      const handle = new Out('handle', 'u64');
+      await c.call('rbd_update_watch', one, handle, callback, null);
+      await c.call('rbd_resize', two, 32 * MiB);
+      await c.get('rbd_get_size', one, 'size');
+      c.note({ toldOfResize: told > 0 });
+      await c.call('rbd_update_unwatch', one, new Shown('<handle>', handle.value));
+      const before = told;
+      await c.call('rbd_resize', two, 16 * MiB);
+      await c.get('rbd_get_size', one, 'size');
+      c.note({ toldAfterwards: told > before });
+      await c.close(one, two);
+    },
+  },
+];

@@ -1,0 +1,56 @@
+// Compares what a library wrote down in a case with what the real one did, less the differences that are meant.
+import { differences, type Difference } from './differences.js';
+
+export interface Verdict {
+  kind: 'equal' | 'differs on purpose' | 'differs';
+  /** For `differs`: the lines around the first difference. */
+  text: string;
+}
+
+export function differencesOf(name: string): Difference[] {
+  return differences.filter((d) => d.cases.includes(name));
+}
+
+function explain(expected: string[], got: string[]): string {
+  const at = expected.findIndex((line, i) => line !== got[i]);
+  const first = at < 0 ? expected.length : at;
+  const context = expected.slice(Math.max(0, first - 2), first).map((line) => `    ${line}`);
+  return [...context, `  - ${expected[first] ?? '(nothing more)'}`, `  + ${got[first] ?? '(nothing more)'}`].join('\n');
+}
+
+function same(a: string[], b: string[]): boolean {
+  return a.length === b.length && a.every((line, i) => line === b[i]);
+}
+
+function lines(text: string | string[]): string[] {
+  return typeof text === 'string' ? [text] : text;
+}
+
+// Replaces each run of lines that an entry names. `used` gets the entries that were found.
+function replace(expected: string[], meant: Difference[], used: Set<Difference>): string[] {
+  const out: string[] = [];
+  for (let i = 0; i < expected.length;) {
+    const entry = meant.find((d) => lines(d.real).every((line, n) => expected[i + n] === line));
+    if (entry === undefined) {
+      out.push(expected[i++]!);
+      continue;
+    }
+    used.add(entry);
+    out.push(...lines(entry.ours));
+    i += lines(entry.real).length;
+  }
+  return out;
+}
+
+/** Compares, and refuses entries of the list that name lines which are not there or that change nothing. */
+export function compare(name: string, expected: string[], got: string[], meant = differencesOf(name)): Verdict {
+  const used = new Set<Difference>();
+  const adjusted = replace(expected, meant, used);
+  const unused = meant.find((d) => !used.has(d));
+  if (unused !== undefined) return { kind: 'differs', text: `differences.ts names lines that this case does not have: ${lines(unused.real)[0]}` };
+  if (!same(adjusted, got)) return { kind: 'differs', text: explain(adjusted, got) };
+  if (meant.length === 0) return { kind: 'equal', text: '' };
+  const stale = meant.find((d) => same(replace(expected, meant.filter((other) => other !== d), new Set()), got));
+  if (stale !== undefined) return { kind: 'differs', text: `differences.ts has an entry that changes nothing: ${lines(stale.real)[0]}` };
+  return { kind: 'differs on purpose', text: [...new Set(meant.map((d) => d.reason))].join(' ') };
+}

@@ -1,0 +1,80 @@
+// A daemon as a user runs it: `cbd2rbd --dir FOLDER serve` in a process of its own, in a temporary folder.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { root } from './root.js';
+
+/** Where the built librbd.so.1 and librados.so.2 are. */
+export const libraryDir = root('build', 'lib');
+
+export class Served {
+  private process: ChildProcess | null = null;
+  private log = '';
+
+  constructor(readonly dir: string, private readonly environment: Record<string, string>) {}
+
+  get conf(): string {
+    return join(this.dir, 'ceph.conf');
+  }
+
+  get pid(): number {
+    return this.process!.pid!;
+  }
+
+  /** The environment in which an unmodified client finds our libraries and this daemon. */
+  get clientEnv(): NodeJS.ProcessEnv {
+    return { ...process.env, CEPH_CONF: this.conf, CEPH_ARGS: '', LD_LIBRARY_PATH: libraryDir };
+  }
+
+  /** Starts the daemon and returns when clients may connect. */
+  async start(): Promise<void> {
+    const child = spawn(process.execPath, [root('dist/src/cli/cbd2rbd.js'), '--dir', this.dir, 'serve'], {
+      stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, CBD2RBD_TRUST_OWN_UID: 'true', ...this.environment },
+    });
+    this.process = child;
+    child.stderr.on('data', (text: Buffer) => {
+      this.log = (this.log + text.toString()).slice(-20_000);
+    });
+    for await (const line of createInterface({ input: child.stdout })) {
+      if (line.startsWith('ready')) {
+        child.stdout.resume();
+        return;
+      }
+    }
+    throw new Error(`the daemon did not start: ${this.log}`);
+  }
+
+  /** Ends the process without warning. */
+  async kill(): Promise<void> {
+    await this.end('SIGKILL');
+  }
+
+  /** Ends the process in order; the folder stays. */
+  async end(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
+    const child = this.process;
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+    const exit = once(child, 'exit');
+    child.kill(signal);
+    await exit;
+  }
+
+  /** Ends the process and removes the folder. */
+  async destroy(): Promise<void> {
+    await this.end('SIGKILL');
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  /** What the daemon logged last. */
+  get lastLog(): string {
+    return this.log;
+  }
+}
+
+/** Starts a daemon in a new folder; `environment` as CBD2RBD_* variables. */
+export async function serve(environment: Record<string, string> = {}): Promise<Served> {
+  const served = new Served(mkdtempSync('/tmp/cbd-s-'), environment);
+  await served.start();
+  return served;
+}
