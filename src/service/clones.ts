@@ -40,7 +40,7 @@ export async function cloneImage(ctx: Context, session: Session, request: CloneR
     if (format === 1 && !snap.isProtected) throw new ServiceError('EINVAL', `snapshot ${snap.name} is not protected`);
     if ((parent.features & Feature.LAYERING) === 0) throw new ServiceError('EINVAL', `image ${parent.name} does not have the layering feature`);
     if (await findImage(ctx, to, name)) throw new ServiceError('EEXIST', `image ${name} exists`);
-    const shape = await shapeOf(ctx, session.identity.entity, at.pool, { ...options, order: options.order || parent.order });
+    const shape = await shapeOf(ctx, session.identity.entity, to.pool, { ...options, order: options.order || parent.order });
     if ((shape.features & Feature.LAYERING) === 0) throw new ServiceError('EINVAL', 'a clone needs the layering feature');
     const metadata = await listMetadata(ctx, parent);
     const id = newImageId(session);
