@@ -77,9 +77,10 @@ export interface Backend {
   extendVolume(place: Place, name: string, size: number): Promise<void>;
   /**
    * Where `rules.canShrink`: cuts a volume to the smallest that holds `size` bytes; its bytes from `size` (any number) on read as zeroes
-   * afterwards, also when it has grown again. Else the volume keeps its size, and its bytes from `size` on read as zeroes.
+   * afterwards, also when it has grown again. Else the volume keeps its size, and its bytes from `size`
+   * on read as zeroes. Nobody ever wrote at `usedSize` or behind.
    */
-  shrinkVolume(place: Place, name: string, size: number): Promise<void>;
+  shrinkVolume(place: Place, name: string, size: number, usedSize: number): Promise<void>;
   /** Removes a volume; one that is not there is fine. EBUSY where the backend says that it is in use for longer than a short retry. */
   removeVolume(place: Place, name: string): Promise<void>;
   /** Undefined where it does not exist. `allocated` is always filled in. */

@@ -103,8 +103,8 @@ export interface LayerRecord {
   /** How many images, snapshots and layers have a link to it. */
   readonly refs: number;
   readonly volumeSize: number;
-  /** Bytes from `size` on may still hold old data: the volume is to be cut before it grows again. */
-  readonly untrimmed?: boolean;
+  /** Bytes from `size` up to here may still hold old data: the volume is to be cut before it grows again. */
+  readonly untrimmed?: number;
 }
 
 /** A volume that is being made or removed. Whatever is found in one at start is removed. */

@@ -53,7 +53,7 @@ async function growHead(ctx: Context, record: ImageRecord, size: number): Promis
   const layer = await readRecord<LayerRecord>(ctx.store, keys.layer(record.top.layer));
   if (!layer) throw new ServiceError('EIO', `image ${record.name} has no layer record`);
   // Else what an interrupted shrink left behind would come back.
-  if (layer.untrimmed) await trimLayer(ctx, layer.id);
+  if (layer.untrimmed !== undefined) await trimLayer(ctx, layer.id);
   const { backend, place } = await whereabouts(ctx, layer.pool);
   const volumeSize = volumeSizeFor(backend, volumeBytes(layer.kind, size));
   faultPoint('backend');
@@ -83,7 +83,7 @@ async function cut(ctx: Context, image: ImageRecord, layer: LayerRecord, size: n
       if (!now.head || now.top.layer !== layer.id) throw new ServiceError('EAGAIN', `image ${now.name} changed meanwhile`);
       const head = await layerIn(tx, layer.id);
       tx.put(keys.image(image), shrunk(now, size));
-      tx.put(keys.layer(layer.id), { ...head, size, untrimmed: true });
+      tx.put(keys.layer(layer.id), { ...head, size, untrimmed: Math.max(head.untrimmed ?? 0, head.size) });
       tx.put(keys.untrimmed(layer.id), layer.id);
       finish(tx, {});
     });

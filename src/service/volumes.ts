@@ -105,7 +105,7 @@ export async function trimLayer(ctx: Context, layerId: string): Promise<void> {
   const layer = JSON.parse(entry.value) as LayerRecord;
   const { backend, place } = await whereabouts(ctx, layer.pool);
   faultPoint('backend');
-  await backend.shrinkVolume(place, layer.volume, layer.size);
+  await backend.shrinkVolume(place, layer.volume, layer.size, layer.untrimmed ?? layer.volumeSize);
   faultPoint('backend');
   await transact(ctx.store, async (tx) => {
     const now = await tx.get<LayerRecord>(keys.layer(layerId));

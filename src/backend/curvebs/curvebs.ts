@@ -97,14 +97,14 @@ export class CurvebsBackend implements Backend {
     if (info.length < size) await this.mds.extendFile(path, owner, size).catch(unless('kShrinkBiggerFile'));
   }
 
-  /** The volume keeps its size. What lies past `size` is zeroed, so that it is zero when the image grows again. */
-  async shrinkVolume(place: Place, name: string, size: number): Promise<void> {
+  /** The volume keeps its size. What lies past `size` and was in use is zeroed, so that it is zero when the image grows again. */
+  async shrinkVolume(place: Place, name: string, size: number, usedSize: number): Promise<void> {
     const [path, owner] = this.volumePath(place, name);
     const nebd = await NebdSession.connect(this.options.nebdSocket, this.options.timeoutMs);
     try {
       const file = await nebd.open(nebdName(this.token('trim'), path, owner));
       try {
-        await zeroTail(nebd, file, size, (offset) => this.mds.isAllocated(path, owner, offset));
+        await zeroTail(nebd, file, { from: size, to: usedSize }, (offset) => this.mds.isAllocated(path, owner, offset));
       } finally {
         await nebd.closeFile(file.fd).catch(() => undefined);
       }

@@ -9,22 +9,24 @@ const PIECE = 1024 * 1024;
 const DEPTH = 4;
 
 /**
- * Reads what takes space from `from` on (any byte), writes zeroes over what is not zero, and gives whole segments back. May be
- * repeated. `isAllocated` says whether the 1 GiB segment at an offset takes space; one that does not is zero.
+ * Reads what takes space of `range` (any bytes), writes zeroes over what is not zero, and gives whole segments back. What lies
+ * behind `to` is zero already. May be repeated. `isAllocated` says whether the 1 GiB segment at an offset takes space; one that does not is zero.
  */
-export async function zeroTail(nebd: NebdSession, file: OpenedFile, from: number, isAllocated: (offset: number) => Promise<boolean>): Promise<void> {
+export async function zeroTail(nebd: NebdSession, file: OpenedFile, range: { from: number; to: number }, isAllocated: (offset: number) => Promise<boolean>): Promise<void> {
+  const { from } = range;
+  const end = Math.min(file.size, Math.ceil(range.to / file.blockSize) * file.blockSize);
   const first = Math.floor(from / file.blockSize) * file.blockSize;
   if (first < from && first < file.size) {
     const block = await nebd.read(file, first, file.blockSize);
     if (block.subarray(from - first).some((byte) => byte !== 0)) await nebd.write(file, first, Buffer.from(block).fill(0, from - first));
   }
   const begin = Math.ceil(from / file.blockSize) * file.blockSize;
-  for (let segment = Math.floor(begin / GIB) * GIB; segment < file.size; segment += GIB) {
+  for (let segment = Math.floor(begin / GIB) * GIB; segment < end; segment += GIB) {
     if (!(await isAllocated(segment))) continue;
-    const [low, high] = [Math.max(begin, segment), Math.min(segment + GIB, file.size)];
+    const [low, high] = [Math.max(begin, segment), Math.min(segment + GIB, end)];
     if (low >= high) continue;
     await zeroRange(nebd, file, low, high);
-    if (low === segment && high === segment + GIB) await nebd.discard(file, segment, GIB);
+    if (low === segment) await nebd.discard(file, segment, GIB);
   }
 }
 
