@@ -11,8 +11,15 @@ if [ -f "$node_prefix/include/node/node_api.h" ]; then export npm_config_nodedir
 npx tsc -p tsconfig.json
 if [ -f dist/tools/abi-generate.js ]; then node dist/tools/abi-generate.js; fi
 case $kind in
-  '') npx cmake-js build --out build --log-level notice --parallel "$(nproc)" ;;
-  asan) npx cmake-js build --out build-asan --log-level notice --parallel "$(nproc)" --CDCBD_SANITIZE=address ;;
-  tsan) npx cmake-js build --out build-tsan --log-level notice --parallel "$(nproc)" --CDCBD_SANITIZE=thread ;;
+  '') out=build options=() ;;
+  asan) out=build-asan options=(--CDCBD_SANITIZE=address) ;;
+  tsan) out=build-tsan options=(--CDCBD_SANITIZE=thread) ;;
   *) echo "build.sh: unknown kind '$kind' (asan, tsan, or nothing)" >&2; exit 2 ;;
 esac
+# The compiler's progress goes to a log; it is shown where something failed.
+mkdir -p "$out"
+if ! npx cmake-js build --out "$out" --log-level notice --parallel "$(nproc)" "${options[@]}" >"$out/build.log" 2>&1; then
+  tail -n 60 "$out/build.log" >&2
+  echo "build.sh: the build failed; all of its output is in $out/build.log" >&2
+  exit 1
+fi

@@ -16,7 +16,7 @@ packages=(
 )
 # For the tests.
 test_packages=(
-  binutils etcd-server fio jq libvirt-clients libvirt-daemon libvirt-daemon-driver-storage-rbd patchelf util-linux
+  binutils dpkg-dev etcd-server fio jq libvirt-clients libvirt-daemon libvirt-daemon-driver-storage-rbd patchelf util-linux
   ceph-common ceph-mgr ceph-mon ceph-osd
 )
 
