@@ -3,6 +3,7 @@
 import type { Socket } from 'node:net';
 import { maxDescriptors, sendDescriptors } from '../native/addon.js';
 import { Errno, ServiceError } from '../service/errors.js';
+import { ConnectionLost } from '../service/sessions.js';
 
 /** A request's answer. `fds` are sent before it and belong to the caller until `sent` is called. */
 export interface Answer {
@@ -53,7 +54,7 @@ export class Connection {
     this.closed = new Promise((resolve) => {
       socket.once('close', () => {
         this.over = true;
-        for (const { reject } of this.waiting.values()) reject(new Error('the connection was lost'));
+        for (const { reject } of this.waiting.values()) reject(new ConnectionLost());
         this.waiting.clear();
         for (const frame of this.outgoing.splice(0)) frame.sent?.();
         resolve();
@@ -65,7 +66,7 @@ export class Connection {
   }
 
   ask(method: string, params: object, fds: readonly number[] = []): Promise<unknown> {
-    if (this.over) return Promise.reject(new Error('the connection was lost'));
+    if (this.over) return Promise.reject(new ConnectionLost());
     const id = this.nextId++;
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });

@@ -18,6 +18,8 @@ export interface ServiceOptions {
   /** How long the sessions of an earlier daemon may take to come back. */
   readonly graceMs: number;
   readonly log: (line: string) => void;
+  /** How long a process that is alive may take to drain and flush before its volume is taken from it. */
+  readonly drainMs?: number;
   /** What copies and merges layers; without it those calls are refused. */
   readonly layerWorker?: LayerWorker;
   /** Milliseconds since the epoch; tests replace it. */
@@ -29,6 +31,7 @@ export class Context {
   readonly backends: ReadonlyMap<string, Backend>;
   readonly clientConfig: (entity: string) => Readonly<Record<string, string>>;
   readonly log: (line: string) => void;
+  readonly drainMs: number;
   readonly sessions: Sessions;
   readonly ops: Ops;
   /** One change at a time to an image: held while volumes and records change together. */
@@ -51,6 +54,7 @@ export class Context {
     this.clientConfig = options.clientConfig;
     this.log = options.log;
     this.worker = options.layerWorker;
+    this.drainMs = options.drainMs ?? 10_000;
     this.clock = options.now ?? Date.now;
     this.ops = new Ops(options.store, this.clock);
     this.sessions = new Sessions(options.store, { graceMs: options.graceMs, log: options.log });

@@ -9,9 +9,6 @@ import type { OpenImage, Session } from './sessions.js';
 import { readRecord, transact } from './transact.js';
 import { makeLayer, whereabouts } from './volumes.js';
 
-/** How long an owner that is alive may take to drain and flush before its volume is taken from it. */
-const drainMs = 10_000;
-
 /** Grants `mode` to a handle, and makes the head where it is to write and there is none. EROFS, ESHUTDOWN, ETIMEDOUT. */
 export async function takeOwnership(ctx: Context, open: OpenImage, mode: 'read' | 'write'): Promise<void> {
   await ctx.imageLocks.run(imageKey(open.image), async () => {
@@ -77,9 +74,10 @@ async function untilGivenUp(ctx: Context, open: OpenImage, before: Hold, to: 'no
   for (;;) {
     // At once: no state that goes out from now on may say otherwise.
     open.holds = to;
-    const outcome = await ctx.sessions.askOne(open, 'image.giveUp', { params: { to } }, drainMs);
+    const outcome = await ctx.sessions.askOne(open, 'image.giveUp', { params: { to } }, ctx.drainMs);
     if (outcome === 'late') return fence(ctx, open, { wasWriter: before === 'write' });
-    if (outcome === 'answered') return ctx.sessions.record(open.session);
+    // One that could not flush has nothing to keep either.
+    if (outcome !== 'gone') return ctx.sessions.record(open.session);
     // Its connection was lost: it is dead, or comes back as what it was and is asked again.
     open.holds = before;
     if (await ctx.sessions.comesBack(open) === false) return;

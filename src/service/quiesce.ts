@@ -8,12 +8,9 @@ import { imageKey, type ImageRecord, type ImageRef } from './records.js';
 import type { OpenImage } from './sessions.js';
 import { tellState } from './state.js';
 
-/** How long a session that is alive may take to drain and flush. */
-const drainMs = 10_000;
-
 /**
  * Runs `change` with every writer of the image quiesced (drained, flushed, holding its writes), then lets them go on with the state
- * of then. Holds the image's lock. ETIMEDOUT where a writer of a plain head does not answer: nothing is changed then.
+ * of then. Holds the image's lock. ETIMEDOUT where a writer of a plain head does not answer, EIO where one cannot flush: nothing is changed then.
  */
 export async function whileQuiesced<T>(ctx: Context, image: ImageRef, reason: string, change: (record: ImageRecord) => Promise<T>): Promise<T> {
   return ctx.imageLocks.run(imageKey(image), async () => {
@@ -34,15 +31,22 @@ async function quiesceWriters(ctx: Context, record: ImageRecord, reason: string)
   const writers = openers.filter((open) => (shared ? !open.readOnly : open.holds === 'write'));
   const quiesced: OpenImage[] = [];
   const late: OpenImage[] = [];
+  const failed: OpenImage[] = [];
   await Promise.all(writers.map(async (open) => {
     for (;;) {
-      const outcome = await ctx.sessions.askOne(open, 'image.quiesce', { params: { reason } }, drainMs);
+      const outcome = await ctx.sessions.askOne(open, 'image.quiesce', { params: { reason } }, ctx.drainMs);
       if (outcome === 'answered') quiesced.push(open);
       if (outcome === 'late') late.push(open);
+      if (outcome === 'refused') failed.push(open);
       if (outcome !== 'gone' || !await ctx.sessions.comesBack(open)) return;
     }
   }));
   const [silent] = late;
+  const [broken] = failed;
+  if (broken) {
+    await resumeAll(ctx, record, [...quiesced, ...failed]);
+    throw new ServiceError('EIO', `session ${broken.session.id} (pid ${broken.session.identity.pid}) could not flush`);
+  }
   if (silent && shared) {
     await resumeAll(ctx, record, quiesced);
     throw new ServiceError('ETIMEDOUT', `session ${silent.session.id} (pid ${silent.session.identity.pid}) does not hold still`);

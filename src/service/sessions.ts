@@ -5,9 +5,17 @@ import { ServiceError } from './errors.js';
 import { imageKey, keys, type Hold, type ImageRef, type SessionRecord } from './records.js';
 import { transact } from './transact.js';
 
+/** What a question ends with when its answer can no longer come. */
+export class ConnectionLost extends Error {
+  constructor() {
+    super('the connection was lost');
+    this.name = 'ConnectionLost';
+  }
+}
+
 /** The way to a session's process. */
 export interface Channel {
-  /** Asks and waits. Rejects when the connection is lost. */
+  /** Asks and waits. Rejects with ConnectionLost, or with what the process refused. */
   ask(method: string, params: object, fds?: readonly number[]): Promise<unknown>;
   notify(method: string, params: object): void;
 }
@@ -185,15 +193,15 @@ export class Sessions {
     return this.openersOf(image).filter((open) => !open.readOnly);
   }
 
-  /** Asks one and waits: 'answered', 'gone' (no connection, or it was lost), or 'late' after `ms`. */
-  async askOne(open: OpenImage, method: string, message: { params: object; fds?: readonly number[] }, ms = answerMs): Promise<'answered' | 'gone' | 'late'> {
+  /** Asks one and waits: 'answered', 'refused' (it answered with an error), 'gone' (no connection, or it was lost), or 'late' after `ms`. */
+  async askOne(open: OpenImage, method: string, message: { params: object; fds?: readonly number[] }, ms = answerMs): Promise<'answered' | 'refused' | 'gone' | 'late'> {
     const { channel } = open.session;
     if (!channel || !open.attached) return 'gone';
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<'late'>((resolve) => { timer = setTimeout(() => resolve('late'), ms); });
     const asked = channel.ask(method, { handle: open.handle, ...message.params }, message.fds).then(() => 'answered' as const, (error: unknown) => {
       this.options.log(`session ${open.session.id} did not take ${method}: ${String(error)}`);
-      return open.session.channel ? 'answered' as const : 'gone' as const;
+      return error instanceof ConnectionLost ? 'gone' as const : 'refused' as const;
     });
     const outcome = await Promise.race([asked, late]);
     clearTimeout(timer);

@@ -1,0 +1,139 @@
+// Flatten and merge, as far as records go: what links to what afterwards, what is freed, what sessions see. The worker here
+// copies plain files; the native one has tests of its own.
+import { readdirSync, readSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { listChildren } from '../../src/service/children.js';
+import { cloneImage } from '../../src/service/clones.js';
+import { flattenImage } from '../../src/service/flatten.js';
+import { createImage, imageByName } from '../../src/service/images.js';
+import type { LayerWorker, WorkVolume } from '../../src/service/layer-worker.js';
+import { readChain, releaseAll } from '../../src/service/layers.js';
+import { startMerging } from '../../src/service/merge.js';
+import { openImage } from '../../src/service/open.js';
+import { takeOwnership } from '../../src/service/ownership.js';
+import { resizeImage } from '../../src/service/resize.js';
+import type { OpenImage, Session } from '../../src/service/sessions.js';
+import { createSnapshot, removeSnapshot } from '../../src/service/snapshots.js';
+import { removeImage } from '../../src/service/remove.js';
+import { startTestService } from '../lib/service.js';
+
+const at = { pool: 1, namespace: '' };
+const MiB = 1048576;
+const merges: string[] = [];
+
+const fdOf = ({ access }: WorkVolume): number => {
+  if (access.driver !== 'file') throw new Error('not a file');
+  return access.fd;
+};
+
+const worker: LayerWorker = {
+  async flatten({ layers, target, length, onProgress }) {
+    const bottom = layers.at(-1);
+    if (!bottom) return;
+    const bytes = Buffer.alloc(Math.min(length, bottom.size));
+    readSync(fdOf(bottom), bytes, 0, bytes.length, 0);
+    writeSync(fdOf(target), bytes, 0, bytes.length, 0);
+    if (!onProgress(length, length)) throw Object.assign(new Error('cancelled'), { code: 'ECANCELED' });
+  },
+  async merge({ upper, lower, onProgress }) {
+    merges.push(`${upper.kind} ${upper.size} onto ${lower.kind} ${lower.size}`);
+    onProgress(1, 1);
+  },
+};
+
+const s = await startTestService({ layerWorker: worker });
+t.teardown(() => s.close());
+const { session } = await s.session();
+let handles = 0;
+
+async function open(name: string, by: Session = session): Promise<OpenImage> {
+  handles += 1;
+  const { accesses } = await openImage(s.ctx, by, { at, name, readOnly: false, handle: handles });
+  releaseAll(accesses);
+  return by.open(handles);
+}
+
+async function chainOf(name: string): Promise<{ kind: string; visible: number; frozen: boolean; refs: number }[]> {
+  const { top, size } = await imageByName(s.ctx, at, name);
+  return (await readChain(s.ctx, top, size)).map(({ layer, visible }) => ({ kind: layer.kind, visible, frozen: layer.frozen, refs: layer.refs }));
+}
+
+const clone = (name: string) => cloneImage(s.ctx, session, { at, image: 'base', snap: 's', to: at, name, options: { cloneFormat: 2 } });
+
+t.before(async () => {
+  await createImage(s.ctx, session, { at, name: 'base', size: 2 * MiB, options: {} });
+  const [file = ''] = readdirSync(s.volumes);
+  writeFileSync(join(s.volumes, file), 'base data', { flag: 'r+' });
+  const base = await open('base');
+  await createSnapshot(s.ctx, base.image, { name: 's' });
+});
+
+t.test('a clone that nobody wrote to becomes a plain image that anybody may write to', async (t) => {
+  await clone('fresh');
+  const { image } = await open('fresh');
+  t.strictSame(await chainOf('fresh'), [{ kind: 'plain', visible: 2 * MiB, frozen: true, refs: 3 }]);
+  await flattenImage(s.ctx, image, {});
+  t.strictSame(await chainOf('fresh'), [{ kind: 'plain', visible: 2 * MiB, frozen: false, refs: 1 }]);
+  t.match(await imageByName(s.ctx, at, 'fresh'), { parent: null, head: true, opFeatures: 0 });
+  t.strictSame(await listChildren(s.ctx, await imageByName(s.ctx, at, 'base'), { descendants: false }), []);
+  t.match(await imageByName(s.ctx, at, 'base'), { opFeatures: 0 });
+  await t.rejects(flattenImage(s.ctx, image, {}), { name: 'ServiceError', errno: 'EINVAL' });
+});
+
+t.test('a clone with a head and snapshots of its own keeps them, above a base of its own', async (t) => {
+  await clone('used');
+  const used = await open('used');
+  await createSnapshot(s.ctx, used.image, { name: 'early' });
+  await takeOwnership(s.ctx, used, 'write');
+  await createSnapshot(s.ctx, used.image, { name: 'later' });
+  await takeOwnership(s.ctx, used, 'write');
+  await flattenImage(s.ctx, used.image, {});
+  t.strictSame((await chainOf('used')).map(({ kind, frozen }) => `${kind} ${frozen ? 'frozen' : 'head'}`), ['cow head', 'cow frozen', 'plain frozen']);
+  const record = await imageByName(s.ctx, at, 'used');
+  for (const snap of record.snaps) t.equal(snap.parent, null);
+  const early = await readChain(s.ctx, record.snaps[0]?.top ?? { layer: '', overlap: 0 }, 2 * MiB);
+  t.strictSame(early.map(({ layer }) => [layer.kind, layer.refs]), [['plain', 2]]);
+  t.equal(used.holds, 'write', 'the owner of the head goes on');
+});
+
+t.test('a clone that was shrunk shows nothing of what was cut when it is flat', async (t) => {
+  await clone('cut');
+  const cut = await open('cut');
+  await resizeImage(s.ctx, cut.image, { size: 4096, allowShrink: true });
+  await resizeImage(s.ctx, cut.image, { size: 2 * MiB, allowShrink: true });
+  await flattenImage(s.ctx, cut.image, {});
+  t.match(await chainOf('cut'), [{ kind: 'plain', visible: 2 * MiB, frozen: false }]);
+  const files = readdirSync(s.volumes).length;
+  await s.ctx.sessions.closed(cut);
+  await removeImage(s.ctx, { at, name: 'cut' });
+  t.equal(readdirSync(s.volumes).length, files - 1);
+});
+
+t.test('a flatten that is cancelled leaves the clone as it was, and no volume', async (t) => {
+  await clone('kept');
+  const kept = await open('kept');
+  const files = readdirSync(s.volumes);
+  await t.rejects(flattenImage(s.ctx, kept.image, { onProgress: () => false }), { code: 'ECANCELED' });
+  t.strictSame(readdirSync(s.volumes), files);
+  t.match(await imageByName(s.ctx, at, 'kept'), { head: false, parent: { overlap: 2 * MiB } });
+});
+
+t.test('a frozen cow layer goes into the one below when nobody else sees that one', async (t) => {
+  await createImage(s.ctx, session, { at, name: 'm', size: MiB, options: {} });
+  const m = await open('m');
+  await createSnapshot(s.ctx, m.image, { name: 'one' });
+  await takeOwnership(s.ctx, m, 'write');
+  await createSnapshot(s.ctx, m.image, { name: 'two' });
+  await takeOwnership(s.ctx, m, 'write');
+  t.equal((await chainOf('m')).length, 3);
+  const stop = startMerging(s.ctx);
+  const told = m.layers;
+  await removeSnapshot(s.ctx, m.image, { name: 'one' });
+  await stop();
+  t.strictSame(merges, [`cow ${MiB} onto plain ${MiB}`]);
+  t.strictSame((await chainOf('m')).map(({ kind, refs }) => `${kind} ${refs}`), ['cow 1', 'plain 2']);
+  t.not([...m.layers][1], [...told][2], 'the merged volume has a new id, so that its map is read anew');
+  const record = await imageByName(s.ctx, at, 'm');
+  t.match(await readChain(s.ctx, record.snaps[0]?.top ?? { layer: '', overlap: 0 }, MiB), [{ layer: { kind: 'plain', frozen: true } }]);
+});
