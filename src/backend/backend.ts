@@ -40,6 +40,8 @@ export interface VolumeRules {
   readonly canShrink: boolean;
   /** A writer's requests may arrive at the volume after its process died, so it is fenced before another writes. */
   readonly fencesDead?: boolean;
+  /** Other tools make volumes in our directories too, and those are images. */
+  readonly hasOthersVolumes?: boolean;
   /** A volume name has at most this many bytes. */
   readonly maxNameBytes: number;
 }

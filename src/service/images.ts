@@ -1,5 +1,6 @@
 // Images: making, finding, listing and renaming them. Behind: rbd_create*, rbd_list*, rbd_rename.
 import { randomBytes } from 'node:crypto';
+import { adoptAll, adoptOne } from './adopt.js';
 import { changed } from './state.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
@@ -116,7 +117,8 @@ export function checkSize(size: number, image: { order: number; features: number
 /** ENAMETOOLONG for a name that no image can have. */
 export async function findImage(ctx: Context, at: At, name: string): Promise<ImageRecord | undefined> {
   checkLength(name);
-  const id = await readRecord<string>(ctx.store, keys.imageName(at, name));
+  let id = await readRecord<string>(ctx.store, keys.imageName(at, name));
+  if (id === undefined && await adoptOne(ctx, at, name)) id = await readRecord<string>(ctx.store, keys.imageName(at, name));
   return id === undefined ? undefined : readRecord<ImageRecord>(ctx.store, keys.image({ ...at, id }));
 }
 
@@ -136,6 +138,7 @@ export async function imageById(ctx: Context, image: ImageRef): Promise<ImageRec
 
 /** Sorted by the bytes of the name. */
 export async function listImages(ctx: Context, at: At): Promise<{ id: string; name: string }[]> {
+  await adoptAll(ctx, at);
   const prefix = keys.imageNames(at);
   const entries = await ctx.store.list({ prefix });
   return entries.map(({ key, value }) => ({ id: JSON.parse(value) as string, name: key.slice(prefix.length) }));

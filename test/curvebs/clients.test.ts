@@ -77,6 +77,28 @@ print('good')
   test.same(cluster.files.list(cluster.files.child(0, 'rbd')!.id), [], 'no volume is left');
 });
 
+t.test('a volume that CurveBS\'s own tools made in the directory is an image', async (test) => {
+  const fields = { owner: 'cinder', date: Date.now() * 1000 };
+  test.equal(cluster.mds.call('CreateFile', { ...fields, fileName: '/rbd/theirs', fileType: 'INODE_PAGEFILE', fileLength: 10 * GIB }).statusCode, 'kOK');
+  test.equal(cluster.mds.call('CreateFile', { ...fields, fileName: '/rbd/folder', fileType: 'INODE_DIRECTORY' }).statusCode, 'kOK');
+  await cluster.data.write(cluster.mds.find('/rbd/theirs', 'cinder')!.id, 4096, Buffer.alloc(4096, 'them'));
+  const script = `${PRELUDE}
+with rbd.Image(pool, 'theirs') as image:
+    assert image.size() == 10 << 30
+    assert image.read(4094, 6) == b'\\0\\0them'
+    image.write(b'us', 5000)
+assert rbd.RBD().list(pool) == ['theirs'], rbd.RBD().list(pool)
+rbd.RBD().rename(pool, 'theirs', 'ours')
+assert rbd.RBD().list(pool) == ['ours']
+rbd.RBD().remove(pool, 'ours')
+assert rbd.RBD().list(pool) == []
+print('good')
+`;
+  const { stdout, stderr } = await run(environment, '/usr/bin/python3', '-c', script);
+  test.equal(stdout, 'good\n', stderr);
+  test.equal(cluster.mds.find('/rbd/theirs', 'cinder'), undefined);
+});
+
 t.test('eight forked children of a process that has an image open each use it', async (test) => {
   const script = `${PRELUDE}
 import os

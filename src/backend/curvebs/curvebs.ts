@@ -44,7 +44,7 @@ interface Given {
 
 export class CurvebsBackend implements Backend {
   readonly kind = 'curvebs';
-  readonly rules: VolumeRules = { minSize: 10 * GIB, maxSize: 20 * 1024 * GIB, sizeStep: GIB, blockSize: 4096, canShrink: false, fencesDead: true, maxNameBytes: 200 };
+  readonly rules: VolumeRules = { minSize: 10 * GIB, maxSize: 20 * 1024 * GIB, sizeStep: GIB, blockSize: 4096, canShrink: false, fencesDead: true, hasOthersVolumes: true, maxNameBytes: 200 };
   private readonly mds: MdsClient;
   private readonly given = new Map<number, Given[]>();
   private readonly host = hostname().replace(/[^A-Za-z0-9.-]/g, '') || 'host';
