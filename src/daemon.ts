@@ -12,6 +12,7 @@ import type { Cluster } from './ceph/command.js';
 import { StoredOptions } from './ceph/stored-options.js';
 import { centralOptions, type Config } from './config/config.js';
 import { adminMethods } from './rpc/admin.js';
+import { nativeLayerWorker } from './native/layer-worker.js';
 import type { Methods } from './rpc/method.js';
 import { imageMethods } from './rpc/methods/images.js';
 import { monMethods } from './rpc/methods/mon.js';
@@ -31,8 +32,10 @@ import { createPool, listPools } from './service/pools.js';
 import { daemonStatus } from './service/status.js';
 import { storedUsers } from './service/users.js';
 import { sweepVolumes } from './service/volumes.js';
+import { holdDaemonLock } from './store/daemon-lock.js';
+import { openEtcdStore } from './store/etcd.js';
 import { openSqliteStore } from './store/sqlite.js';
-import { StoreError, type Store } from './store/store.js';
+import type { Store } from './store/store.js';
 
 export interface DaemonHooks {
   /** The administrator asked for the end; called after the answer went out. */
@@ -60,6 +63,7 @@ export async function startDaemon(config: Config, hooks: DaemonHooks): Promise<D
     const { log } = hooks;
     const store = await openStore(config);
     undo.push(() => store.close());
+    undo.push(await holdPlace(store, config, hooks));
     const backends = await openBackends(config, log);
     undo.push(() => Promise.all([...backends.values()].map((backend) => backend.close())));
     const options = new StoredOptions(store);
@@ -67,6 +71,7 @@ export async function startDaemon(config: Config, hooks: DaemonHooks): Promise<D
     undo.push(() => options.stop());
     const ctx = new Context({
       store, backends, clientConfig: (entity) => ({ ...centralOptions(config, entity), ...optionTexts(options, entity) }), graceMs: config.graceMs, log,
+      layerWorker: nativeLayerWorker,
     });
     releaseWithSessions(ctx);
     await sweepVolumes(ctx);
@@ -130,9 +135,18 @@ function allMethods(cluster: Cluster, about: { config: Config; stop: () => void 
 }
 
 async function openStore({ store }: Config): Promise<Store> {
-  if (store.kind !== 'sqlite') throw new StoreError(`store kind ${store.kind} is not supported by this build`);
+  if (store.kind === 'etcd') return openEtcdStore({ endpoints: store.endpoints, prefix: store.prefix.endsWith('/') ? store.prefix : `${store.prefix}/` });
   await mkdir(dirname(store.path), { recursive: true, mode: 0o700 });
   return openSqliteStore(store.path);
+}
+
+/** On etcd one daemon at a time works; a place that is lost ends it. */
+async function holdPlace(store: Store, config: Config, hooks: DaemonHooks): Promise<() => Promise<void>> {
+  if (config.store.kind !== 'etcd') return async () => undefined;
+  return holdDaemonLock(store, `${config.store.endpoints.join(',')}${config.store.prefix}`, (reason) => {
+    hooks.log(reason);
+    hooks.stop();
+  });
 }
 
 async function openBackends(config: Config, log: (line: string) => void): Promise<Map<string, Backend>> {

@@ -36,8 +36,8 @@ export class Ops {
   async expire(): Promise<void> {
     const entries = await this.store.list({ prefix: keys.ops });
     const old = entries.filter(({ value }) => (JSON.parse(value) as OpRecord).at < this.now() - keepMs);
-    for (let i = 0; i < old.length; i += 1000) {
-      const changes = old.slice(i, i + 1000).map(({ key }) => ({ remove: key }));
+    for (let i = 0; i < old.length; i += 100) {
+      const changes = old.slice(i, i + 100).map(({ key }) => ({ remove: key }));
       await this.store.commit({ changes, survives: 'process-death' });
     }
   }

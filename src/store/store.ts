@@ -23,7 +23,7 @@ export type Change =
 
 export interface Transaction {
   readonly when?: readonly Condition[];
-  /** Carried out all or none. No key may be changed twice. */
+  /** Carried out all or none; at most 100 or so (etcd's default limit is 128). No key may be changed twice. */
   readonly changes: readonly Change[];
   /**
    * What a committed change must survive: 'power-loss' (the default), or only 'process-death': for records about processes of this
