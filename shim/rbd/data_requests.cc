@@ -76,7 +76,7 @@ Verdict begin_write(Image& image, uint64_t offset, uint64_t& length) {
 void use_pattern(Transfer& transfer, const char* data, size_t data_length, uint64_t length) {
   const uint64_t copies = std::max<uint64_t>(1, kPatternBytes / data_length);
   const uint64_t bytes = std::min(copies * data_length, length);
-  transfer.data = std::make_unique<char[]>(bytes);
+  transfer.data = allocate_memory(bytes);
   for (uint64_t at = 0; at < bytes; at += data_length) {
     memcpy(transfer.data.get() + at, data, std::min<uint64_t>(data_length, bytes - at));
   }
@@ -87,6 +87,14 @@ void use_pattern(Transfer& transfer, const char* data, size_t data_length, uint6
   }
   transfer.request.iov = transfer.vectors.get();
   transfer.request.iovcnt = static_cast<int>(pieces);
+}
+
+// Lays the bytes of a list out one after the other.
+void gather(char* to, const iovec* from, int count) {
+  for (int i = 0; i < count; i++) {
+    memcpy(to, from[i].iov_base, from[i].iov_len);
+    to += from[i].iov_len;
+  }
 }
 
 }  // namespace
@@ -196,6 +204,10 @@ Verdict prepare_compare_and_write(Image& image, Transfer& transfer, uint64_t off
   if (length != compare_length) return Verdict::done(-EINVAL);
   Verdict verdict = begin_write(image, offset, length);
   if (!verdict.is_ready) return verdict;
+  // 16.2.15 takes no more than one sector of 512 bytes, later releases up to one stripe unit.
+  const auto state = image.state();
+  const uint64_t unit = std::min(state->stripe_unit, uint64_t{1} << state->order);
+  if (offset / unit != (offset + length - 1) / unit) return Verdict::done(-EINVAL);
   set_range(transfer, Op::compare_and_write, offset, length);
   std::unique_ptr<iovec[]>& copy = transfer.vectors;
   copy = std::make_unique<iovec[]>(static_cast<size_t>(count + compare_count));
@@ -206,6 +218,25 @@ Verdict prepare_compare_and_write(Image& image, Transfer& transfer, uint64_t off
   transfer.mismatch = mismatch;
   transfer.result = static_cast<ssize_t>(length);
   return Verdict::ready();
+}
+
+void copy_data_in(Transfer& transfer) {
+  block::Request& request = transfer.request;
+  if (request.op == Op::compare_and_write) {
+    transfer.data = allocate_memory(2 * request.length);
+    gather(transfer.data.get() + request.length, request.compare, request.comparecnt);
+    transfer.vector[1] = {transfer.data.get() + request.length, request.length};
+    request.compare = &transfer.vector[1];
+    request.comparecnt = 1;
+  } else if (request.op == Op::write && transfer.data == nullptr) {
+    transfer.data = allocate_memory(request.length);
+  } else {
+    return;
+  }
+  gather(transfer.data.get(), request.iov, request.iovcnt);
+  transfer.vector[0] = {transfer.data.get(), request.length};
+  request.iov = transfer.vector;
+  request.iovcnt = 1;
 }
 
 Verdict prepare_flush(Image& image, Transfer& transfer) {

@@ -38,6 +38,10 @@ Verdict prepare_compare_and_write(Image& image, Transfer& transfer, uint64_t off
                                   int compare_count, const iovec* vector, int count, uint64_t* mismatch);
 Verdict prepare_flush(Image& image, Transfer& transfer);
 
+// Gives a write that was prepared memory of its own, so that the client may free or change his before it is done.
+// Throws bad_alloc.
+void copy_data_in(Transfer& transfer);
+
 // What writesame's functions refuse at once.
 bool is_valid_writesame(uint64_t length, size_t data_length);
 

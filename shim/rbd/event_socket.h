@@ -23,6 +23,10 @@ class EventSocket {
   // Fetches up to `room` completions, oldest first, into `out`. Returns how many.
   int fetch(rbd_completion_t* out, int room);
 
+  // Around a fork(): what the lock guards is whole in the child.
+  void before_fork() { lock_.lock(); }
+  void after_fork() { lock_.unlock(); }
+
  private:
   std::mutex lock_;  // guards ended_ and the setting of fd_
   std::atomic<int> fd_{-1};

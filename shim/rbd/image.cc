@@ -25,9 +25,35 @@ int64_t coarse_seconds() {
 
 }  // namespace
 
-Image::Image(const rados::IoCtx& at, const OpenTarget& target) : at_(at), target_(target) {}
+Image::Image(const rados::IoCtx& at, const OpenTarget& target) : at_(at), target_(target) {
+  control::register_for_fork(this);
+}
 
-Image::~Image() = default;
+Image::~Image() { control::unregister_for_fork(this); }
+
+void Image::before_fork() {
+  lock_.lock();
+  events_.before_fork();
+  watchers_.before_fork();
+  if (io_ != nullptr) io_->before_fork();
+}
+
+void Image::after_fork_in_parent() {
+  if (io_ != nullptr) io_->after_fork();
+  watchers_.after_fork();
+  events_.after_fork();
+  lock_.unlock();
+}
+
+void Image::after_fork_in_child() { after_fork_in_parent(); }
+
+// The session connects anew in a child's first call, and has every image attach itself again before that goes out.
+void Image::adopt() {
+  std::lock_guard<std::mutex> guard(adopt_lock_.get());
+  if (generation_.load() == fork_generation()) return;
+  at_.client->call("image.refresh", {{"handle", handle_}});
+  generation_.store(fork_generation());
+}
 
 Json Image::target_json() const {
   Json params = {{"at", at_json(at_)}, {"handle", handle_}, {"readOnly", target_.read_only}};
@@ -124,7 +150,7 @@ int Image::apply(const Json& json, std::vector<UniqueFd> fds) {
   auto next = std::make_shared<ImageState>();
   int error = parse_image_state(json, *next);
   if (error != 0) return error;
-  std::lock_guard<std::mutex> serial(apply_lock_);
+  std::lock_guard<std::mutex> serial(apply_lock_.get());
   std::shared_ptr<const ImageState> before = state();
   if (!next->has_layers && before != nullptr) next->layers = before->layers;
   const bool is_first = before == nullptr;
@@ -149,6 +175,7 @@ int Image::apply(const Json& json, std::vector<UniqueFd> fds) {
 
 void Image::apply_limits() {
   discard_granularity_.store(config_number("rbd_discard_granularity_bytes", 65536), std::memory_order_relaxed);
+  copies_writes_.store(config("rbd_disable_zero_copy_writes") != "false", std::memory_order_relaxed);
   set_limits(io_->throttle(), [this](const std::string& name) { return config(name); });
 }
 
@@ -251,7 +278,7 @@ void Image::set_managed_lock(ManagedLock lock) {
 }
 
 void Image::change_state(const std::function<void(ImageState&)>& edit) {
-  std::lock_guard<std::mutex> serial(apply_lock_);
+  std::lock_guard<std::mutex> serial(apply_lock_.get());
   auto next = std::make_shared<ImageState>(*state());
   edit(*next);
   const bool is_writable = !next->read_only && !next->snap_id && next->lock != ManagedLock::other;

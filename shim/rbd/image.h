@@ -15,6 +15,7 @@
 
 #include "abi/ceph_api.h"
 #include "control/client.h"
+#include "control/fork.h"
 #include "rados/handles.h"
 #include "rbd/completion.h"
 #include "rbd/event_socket.h"
@@ -34,14 +35,19 @@ struct OpenTarget {
   bool read_only = false;
 };
 
-class Image : public control::Listener, public CompletionOwner {
+class Image : public control::Listener, public CompletionOwner, public control::ForkAware {
  public:
   // Opens `target`; the caller closes it. Returns null and -errno in `error` where that fails.
   static Image* open(const rados::IoCtx& at, const OpenTarget& target, int& error);
   // Finishes what is under way, tells the daemon and deletes the image. Returns 0. From the image's own callback too.
   int close();
 
-  static Image* from(rbd_image_t handle) { return static_cast<Image*>(handle); }
+  // What the C handle points at. The first call on it in a forked child makes it the child's own.
+  static Image* from(rbd_image_t handle) {
+    auto* image = static_cast<Image*>(handle);
+    if (image != nullptr && image->generation_.load(std::memory_order_relaxed) != fork_generation()) image->adopt();
+    return image;
+  }
 
   // What the daemon said last. Cheap; never waits for the daemon.
   std::shared_ptr<const ImageState> state() const;
@@ -55,6 +61,9 @@ class Image : public control::Listener, public CompletionOwner {
   int write_error() const { return write_error_.load(std::memory_order_acquire); }
   bool is_read_only() const;
   // rbd_discard_granularity_bytes as it holds now.
+  // rbd_disable_zero_copy_writes: an asynchronous write takes a copy, since the client may free his memory at once
+  // (python3-rbd does).
+  bool copies_writes() const { return copies_writes_.load(std::memory_order_relaxed); }
   uint64_t discard_granularity() const { return discard_granularity_.load(std::memory_order_relaxed); }
 
   // Calls `method` with this image's handle in `params`.
@@ -91,6 +100,10 @@ class Image : public control::Listener, public CompletionOwner {
   void completion_finished() override;
   bool wait_on_thread(Completion& completion) override;
 
+  void before_fork() override;
+  void after_fork_in_parent() override;
+  void after_fork_in_child() override;
+
  private:
   Image(const rados::IoCtx& at, const OpenTarget& target);
   ~Image() override;
@@ -99,6 +112,7 @@ class Image : public control::Listener, public CompletionOwner {
   // Takes a state that the daemon sent; `fds` belong to its layers. Returns 0 or -errno.
   int apply(const Json& json, std::vector<UniqueFd> fds);
   void apply_limits();
+  void adopt();
   void wait_until_idle();
   void finish_close();
   void change_state(const std::function<void(ImageState&)>& edit);
@@ -110,12 +124,15 @@ class Image : public control::Listener, public CompletionOwner {
   EventSocket events_;
   Watchers watchers_;
 
-  mutable std::mutex lock_;  // guards state_; held for copying a pointer only
+  mutable std::mutex lock_;  // guards state_; held for copying a pointer only, and over a fork
   std::shared_ptr<const ImageState> state_;
-  std::mutex apply_lock_;  // one state is taken at a time; guards io_'s structure; taken before lock_
+  PerProcess<std::mutex> apply_lock_;  // one state is taken at a time; taken before lock_
+  PerProcess<std::mutex> adopt_lock_;  // one thread makes the image this process's own; taken before all others
+  std::atomic<uint32_t> generation_{fork_generation()};  // whose it is
 
   std::atomic<int> write_error_{0};
   std::atomic<uint64_t> discard_granularity_{0};
+  std::atomic<bool> copies_writes_{true};
   std::atomic<int64_t> next_write_touch_{0}, next_read_touch_{0};  // monotonic seconds
   std::atomic<bool> has_lock_{false};
   std::atomic<bool> is_dirty_{false};  // written to since it was opened

@@ -19,9 +19,16 @@ int ImageIo::build(const std::vector<LayerState>& layers, std::vector<UniqueFd> 
   if (error != 0) return error;
   auto align = std::make_unique<block::Align>(volumes->top(), size);
   auto throttle = std::make_unique<block::Throttle>(*align);
-  throttle_ = std::move(throttle);
-  align_ = std::move(align);
-  volumes_ = std::move(volumes);
+  {
+    std::lock_guard<std::mutex> guard(swap_lock_);
+    throttle_.swap(throttle);
+    align_.swap(align);
+    volumes_.swap(volumes);
+  }
+  // What was there before goes from the top down.
+  throttle.reset();
+  align.reset();
+  volumes.reset();
   size_.store(size, std::memory_order_release);
   return 0;
 }

@@ -56,6 +56,10 @@ class ImageIo : public block::Device {
   // The same for whoever has closed the gate.
   int run_behind_gate(IoRequest& request) { return ring_->run(*throttle_, request); }
 
+  // Around a fork(): the stack is whole in the child.
+  void before_fork() { swap_lock_.lock(); }
+  void after_fork() { swap_lock_.unlock(); }
+
   void submit(block::Request& request) override;
   uint64_t size() const override { return size_.load(std::memory_order_acquire); }
   uint32_t block_size() const override { return 1; }
@@ -89,6 +93,7 @@ class ImageIo : public block::Device {
 
   const bool direct_;
   std::shared_ptr<block::IoRing> ring_;
+  std::mutex swap_lock_;  // held for the exchange of the stack only, and over a fork
   std::unique_ptr<Volumes> volumes_;
   std::unique_ptr<block::Align> align_;
   std::unique_ptr<block::Throttle> throttle_;

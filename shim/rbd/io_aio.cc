@@ -27,6 +27,7 @@ int submit(rbd_image_t handle, rbd_completion_t c, Gives gives, Prepare&& prepar
   Verdict verdict;
   int error = guarded([&] {
     verdict = prepare(image, completion.transfer);
+    if (verdict.is_ready && image.copies_writes()) copy_data_in(completion.transfer);
     return 0;
   });
   if (error != 0) return error;

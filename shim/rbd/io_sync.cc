@@ -26,8 +26,8 @@ ssize_t run(rbd_image_t handle, Prepare&& prepare) {
 
 using IterateCallback = int (*)(uint64_t, size_t, const char*, void*);
 
-// Reads [offset, offset + length) object by object and shows each to the client. Returns the bytes read, -errno, or
-// what the callback returned where that is negative.
+// Reads [offset, offset + length) object by object and shows each to the client, by its offset in what was asked for.
+// Returns the bytes read, -errno, or what the callback returned where that is negative.
 int64_t iterate(rbd_image_t handle, uint64_t offset, uint64_t length, IterateCallback callback, void* arg) {
   return guarded([&]() -> int64_t {
     if (handle == nullptr || callback == nullptr) return -EINVAL;

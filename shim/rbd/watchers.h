@@ -30,6 +30,10 @@ class Watchers {
   // What rbd_quiesce_complete says.
   void quiesce_done(uint64_t handle, int result);
 
+  // Around a fork(): what the lock guards is whole in the child.
+  void before_fork() { lock_.lock(); }
+  void after_fork() { lock_.unlock(); }
+
  private:
   struct Watcher {
     rbd_update_callback_t changed = nullptr;
