@@ -1,0 +1,45 @@
+// `ceph`: hands the command line to the daemon, where the answer is made, and prints what comes back. Files are read and written
+// here, with the caller's rights.
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "arguments.h"
+#include "files.h"
+#include "session.h"
+
+namespace {
+
+using namespace cbd::hooks;
+
+int complain(const char* what, const std::string& path, int error) {
+  fprintf(stderr, "Can't open %s file %s: [Errno %d] %s: '%s'\n", what, path.c_str(), -error, strerror(-error), path.c_str());
+  return 1;
+}
+
+int run(Arguments& arguments) {
+  std::string input;
+  if (arguments.input) {
+    if (int error = read_whole(*arguments.input, input); error < 0) return complain("input", *arguments.input, error);
+  }
+  Session session;
+  if (int code = session.open("ceph", arguments); code != 0) return code;
+  Outcome outcome;
+  session.run("ceph", arguments.rest, input, outcome);
+  write_whole(STDERR_FILENO, outcome.err);
+  int written = arguments.output ? write_file(*arguments.output, outcome.out) : write_whole(STDOUT_FILENO, outcome.out);
+  if (written == 0) return outcome.code;
+  return arguments.output ? complain("output", *arguments.output, written) : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments arguments;
+  std::string error;
+  if (split(getenv("CEPH_ARGS"), argc, argv, true, arguments, error)) return run(arguments);
+  fprintf(stderr, "ceph: %s\n", error.c_str());
+  return 2;
+}

@@ -1,0 +1,91 @@
+// rbd export: an image or snapshot becomes a file (with holes) or a stream.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+
+#include "control/unique_fd.h"
+#include "data/commands.h"
+#include "data/extents.h"
+#include "data/flow.h"
+#include "data/image.h"
+#include "files.h"
+
+namespace cbd::hooks {
+namespace {
+
+constexpr uint64_t piece_bytes = uint64_t{4} << 20;
+constexpr size_t hole_bytes = 4096;
+
+const std::vector<Option> options = {{"pool", 'p'}, {"namespace"}, {"image"}, {"snap"}, {"path"}, {"no-progress", 0, true}, {"export-format"}};
+
+int write_at(int fd, const char* data, size_t length, uint64_t offset) {
+  while (length > 0) {
+    ssize_t put = pwrite(fd, data, length, static_cast<off_t>(offset));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return -errno;
+    data += put;
+    length -= static_cast<size_t>(put);
+    offset += static_cast<uint64_t>(put);
+  }
+  return 0;
+}
+
+int to_file(const Image& image, int fd, Progress& progress) {
+  const uint64_t size = image.size();
+  std::vector<Extent> extents;
+  if (int result = list_extents(image, "", true, extents); result < 0) return result;
+  for (const Extent& extent : extents) {
+    if (!extent.exists) continue;
+    int result = read_in_order(image.handle(), extent.offset, extent.length, piece_bytes, [&](uint64_t offset, const char* data, size_t length) {
+      progress.update(offset + length, size);
+      return for_each_nonzero(data, length, hole_bytes, [&](size_t from, size_t count) { return write_at(fd, data + from, count, offset + from); });
+    });
+    if (result != 0) return result;
+  }
+  return ftruncate(fd, static_cast<off_t>(size)) == 0 ? 0 : -errno;
+}
+
+int to_stream(const Image& image, Progress& progress) {
+  const uint64_t size = image.size();
+  return read_in_order(image.handle(), 0, size, piece_bytes, [&](uint64_t offset, const char* data, size_t length) {
+    progress.update(offset + length, size);
+    return write_whole(STDOUT_FILENO, {data, length});
+  });
+}
+
+}  // namespace
+
+int run_export(rados_t cluster, const std::vector<std::string>& argv) {
+  Words words(options, argv, 2);
+  Spec spec = image_spec(words, 0, true);
+  if (auto format = words.text("export-format"); format && *format != "1") {
+    if (*format != "2") throw Failure{1, "rbd: the argument for option '--export-format' is invalid\n"};
+    throw Failure{EOPNOTSUPP, "rbd: export: --export-format 2 is not supported\n"};
+  }
+  std::string path = words.text("path").value_or(words.word(words.has("image") ? 0 : 1).value_or(""));
+  if (path.empty()) throw Failure{EINVAL, "rbd: path was not specified\n"};
+  Pool pool(cluster, spec.pool, spec.name_space);
+  Image image(pool, spec.image, spec.snap, true);
+  Progress progress("Exporting image", !words.has("no-progress"));
+  watch_interrupts();
+  int result = 0;
+  if (path == "-") {
+    result = to_stream(image, progress);
+  } else {
+    UniqueFd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+    if (fd.get() < 0) throw failure("export error", -errno);
+    result = to_file(image, fd.get(), progress);
+    if (result != 0) unlink(path.c_str());
+  }
+  if (result != 0) {
+    progress.fail();
+    throw failure("export error", result);
+  }
+  progress.finish();
+  return 0;
+}
+
+}  // namespace cbd::hooks

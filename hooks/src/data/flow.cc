@@ -1,0 +1,159 @@
+#include "data/flow.h"
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <deque>
+#include <memory>
+
+namespace cbd::hooks {
+namespace {
+
+volatile sig_atomic_t interrupted = 0;
+
+void note_interrupt(int) { interrupted = 1; }
+
+constexpr int read_depth = 8;
+
+bool is_zero(const char* data, size_t length) {
+  return length == 0 || (data[0] == 0 && memcmp(data, data + 1, length - 1) == 0);
+}
+
+}  // namespace
+
+bool is_interrupted() { return interrupted != 0; }
+
+void watch_interrupts() {
+  struct sigaction action {};
+  action.sa_handler = note_interrupt;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+struct WriteFlow::Piece {
+  WriteFlow* flow;
+  std::vector<char> data;
+};
+
+void WriteFlow::done(rbd_completion_t completion, void* context) {
+  std::unique_ptr<Piece> piece(static_cast<Piece*>(context));
+  int result = static_cast<int>(rbd_aio_get_return_value(completion));
+  rbd_aio_release(completion);
+  WriteFlow* flow = piece->flow;
+  std::lock_guard<std::mutex> hold(flow->lock_);
+  if (result < 0 && flow->error_ == 0) flow->error_ = result;
+  ++flow->free_;
+  --flow->flying_;
+  flow->changed_.notify_all();
+}
+
+int WriteFlow::start(Piece* given, const std::function<int(Piece*)>& submit) {
+  std::unique_ptr<Piece> piece(given);
+  {
+    std::unique_lock<std::mutex> hold(lock_);
+    changed_.wait(hold, [&] { return free_ > 0; });
+    if (error_ != 0) return error_;
+    --free_;
+    ++flying_;
+  }
+  int result = submit(piece.get());
+  if (result == 0) {
+    piece.release();
+    return 0;
+  }
+  std::lock_guard<std::mutex> hold(lock_);
+  ++free_;
+  --flying_;
+  if (error_ == 0) error_ = result;
+  return result;
+}
+
+int WriteFlow::write(uint64_t offset, std::vector<char> data) {
+  auto* piece = new Piece{this, std::move(data)};
+  return start(piece, [&](Piece* own) {
+    rbd_completion_t completion;
+    int result = rbd_aio_create_completion(own, done, &completion);
+    if (result < 0) return result;
+    result = rbd_aio_write(image_, offset, own->data.size(), own->data.data(), completion);
+    if (result < 0) rbd_aio_release(completion);
+    return result;
+  });
+}
+
+int WriteFlow::zero(uint64_t offset, uint64_t length) {
+  return start(new Piece{this, {}}, [&](Piece* own) {
+    rbd_completion_t completion;
+    int result = rbd_aio_create_completion(own, done, &completion);
+    if (result < 0) return result;
+    result = rbd_aio_write_zeroes(image_, offset, length, completion, 0, 0);
+    if (result < 0) rbd_aio_release(completion);
+    return result;
+  });
+}
+
+int WriteFlow::drain() {
+  std::unique_lock<std::mutex> hold(lock_);
+  changed_.wait(hold, [&] { return flying_ == 0; });
+  return error_;
+}
+
+int read_in_order(rbd_image_t image, uint64_t offset, uint64_t length, uint64_t piece,
+                  const std::function<int(uint64_t, const char*, size_t)>& take) {
+  struct Flying {
+    uint64_t offset;
+    std::vector<char> data;
+    rbd_completion_t completion;
+  };
+  std::deque<std::unique_ptr<Flying>> flying;
+  uint64_t next = offset;
+  const uint64_t end = offset + length;
+  int result = 0;
+  while (next < end || !flying.empty()) {
+    while (result == 0 && next < end && flying.size() < read_depth) {
+      auto one = std::make_unique<Flying>();
+      one->offset = next;
+      one->data.resize(std::min(piece, end - next));
+      result = rbd_aio_create_completion(nullptr, nullptr, &one->completion);
+      if (result < 0) break;
+      result = rbd_aio_read(image, next, one->data.size(), one->data.data(), one->completion);
+      if (result < 0) {
+        rbd_aio_release(one->completion);
+        break;
+      }
+      next += one->data.size();
+      flying.push_back(std::move(one));
+    }
+    if (result != 0) next = end;
+    if (flying.empty()) break;
+    auto one = std::move(flying.front());
+    flying.pop_front();
+    rbd_aio_wait_for_complete(one->completion);
+    ssize_t got = rbd_aio_get_return_value(one->completion);
+    rbd_aio_release(one->completion);
+    if (result != 0) continue;
+    if (got < 0) {
+      result = static_cast<int>(got);
+    } else if (is_interrupted()) {
+      result = -EINTR;
+    } else {
+      result = take(one->offset, one->data.data(), one->data.size());
+    }
+  }
+  return result;
+}
+
+int for_each_nonzero(const char* data, size_t length, size_t block, const std::function<int(size_t, size_t)>& take) {
+  size_t start = 0, at = 0;
+  bool is_open = false;
+  for (; at < length; at += block) {
+    bool zero = is_zero(data + at, std::min(block, length - at));
+    if (!zero && !is_open) start = at;
+    if (zero && is_open) {
+      if (int result = take(start, at - start); result != 0) return result;
+    }
+    is_open = !zero;
+  }
+  return is_open ? take(start, length - start) : 0;
+}
+
+}  // namespace cbd::hooks

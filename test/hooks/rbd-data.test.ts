@@ -1,0 +1,135 @@
+// hooks/rbd's commands that move data, as processes: files, pipes, holes, diffs, and what is left after a failure.
+import {execFile, spawn} from 'node:child_process';
+import {randomBytes} from 'node:crypto';
+import {once} from 'node:events';
+import {closeSync, existsSync, ftruncateSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync, writeSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import t from 'tap';
+import {startTestDaemon, type TestDaemon} from '../lib/daemon.js';
+
+t.setTimeout(120_000);
+const program = fileURLToPath(new URL('../../../build/bin/hooks/rbd', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'cbd-rbd-'));
+const file = (name: string): string => join(folder, name);
+const environment = {PATH: '/usr/bin:/bin', CEPH_CONF: file('ceph.conf')};
+let daemon: TestDaemon;
+
+interface Ended {
+  readonly code: number;
+  readonly stdout: Buffer;
+  readonly stderr: string;
+}
+
+function rbd(args: readonly string[], stdin: Buffer = Buffer.alloc(0)): Promise<Ended> {
+  return new Promise((resolve) => {
+    const child = execFile(program, args, {env: environment, cwd: folder, encoding: 'buffer', maxBuffer: 1 << 28}, (error, stdout, stderr) =>
+      resolve({code: error ? Number(error.code) : 0, stdout, stderr: stderr.toString()}));
+    child.stdin?.on('error', () => undefined);
+    child.stdin?.end(stdin);
+  });
+}
+
+const bad = {code: 0};
+
+/** 16 MiB: holes, 3 MB of data at an odd offset, a little more further behind. */
+function makeSparse(): Buffer {
+  const fd = openSync(file('sparse'), 'w');
+  ftruncateSync(fd, 16 << 20);
+  writeSync(fd, randomBytes(3_000_000), 0, 3_000_000, 5000);
+  writeSync(fd, randomBytes(70_001), 0, 70_001, 9 << 20);
+  closeSync(fd);
+  return readFileSync(file('sparse'));
+}
+
+t.before(async () => {
+  daemon = await startTestDaemon();
+  writeFileSync(environment.CEPH_CONF, `[global]\ncbd2rbd_socket = ${daemon.socket}\n`);
+});
+t.teardown(async () => {
+  await daemon.stop();
+  rmSync(folder, {recursive: true});
+});
+
+t.test('a sparse file goes in and comes out the same, with its holes', async (t) => {
+  const sparse = makeSparse();
+  const imported = await rbd(['import', file('sparse'), 'im1']);
+  t.equal(imported.code, 0);
+  t.match(imported.stderr, /\rImporting image: 100% complete\.\.\.done\.\n$/);
+  const volumes = JSON.parse((await rbd(['diff', 'im1', '--format', 'json'])).stdout.toString()) as {length: number}[];
+  t.ok(volumes.reduce((sum, extent) => sum + extent.length, 0) < 4 << 20, 'holes take nothing');
+  t.equal((await rbd(['export', 'im1', file('out'), '--no-progress'])).code, 0);
+  t.ok(readFileSync(file('out')).equals(sparse));
+  t.ok(statSync(file('out')).blocks * 512 < 4 << 20, 'holes stay holes');
+  t.ok((await rbd(['export', 'im1', '-', '--no-progress'])).stdout.equals(sparse));
+});
+
+t.test('a pipe of unknown length becomes an image of just that length', async (t) => {
+  for (const length of [0, 1, 1_000_001, 9 << 20]) {
+    const bytes = randomBytes(length);
+    t.match(await rbd(['import', '-', `p${length}`, '--no-progress'], bytes), {...bad, stderr: ''});
+    t.ok((await rbd(['export', `p${length}`, '-', '--no-progress'])).stdout.equals(bytes), `${length} bytes`);
+  }
+});
+
+t.test('the forms that OpenStack uses are taken', async (t) => {
+  writeFileSync(file('small'), randomBytes(100_000));
+  t.equal((await rbd(['import', '--pool', 'rbd', '--order', '22', file('small'), 'vol', '--new-format', '--cluster', 'ceph', '--conf', environment.CEPH_CONF])).code, 0);
+  t.equal((await rbd(['import', '--dest-pool', 'rbd', '--order', '22', file('small'), 'vol2'])).code, 0);
+  t.equal((await rbd(['import', '--pool', 'rbd', file('small'), 'vol3', '--image-format=2'])).code, 0);
+  t.equal((await rbd(['export', '--pool', 'rbd', 'vol', file('vol.out')])).code, 0);
+  t.ok(readFileSync(file('vol.out')).equals(readFileSync(file('small'))));
+  t.match(JSON.parse((await rbd(['status', '--pool', 'rbd', '--format=json', 'vol'])).stdout.toString()), {watchers: []});
+});
+
+t.test('the name of the file is the image\'s where none is given', async (t) => {
+  t.equal((await rbd(['import', file('small'), '--no-progress'])).code, 0);
+  t.equal((await rbd(['info', 'small'])).code, 0);
+});
+
+t.test('failures have Ceph\'s words and codes and leave nothing behind', async (t) => {
+  t.match(await rbd(['import', file('small'), 'vol']), {code: 17, stderr: /\rImporting image: 0% complete\.\.\.failed\.\nrbd: import failed: \(17\) File exists\n/});
+  t.match(await rbd(['import', file('none'), 'x']), {code: 2, stderr: `rbd: error opening ${file('none')}\nrbd: import failed: (2) No such file or directory\n`});
+  t.match(await rbd(['export', 'vol', file('vol.out')]), {code: 17, stderr: 'rbd: export error: (17) File exists\n'});
+  t.match(await rbd(['export', 'nope', file('z')]), {code: 2, stderr: 'rbd: error opening image nope: (2) No such file or directory\n'});
+  t.match(await rbd(['export', 'vol@nosnap', file('z')]), {code: 2, stderr: 'error setting snapshot context: (2) No such file or directory\n'});
+  t.match(await rbd(['export', 'vol']), {code: 22, stderr: 'rbd: path was not specified\n'});
+  t.match(await rbd(['import', '--export-format', '3', file('small'), 'v']), {code: 1, stderr: 'rbd: the argument for option \'--export-format\' is invalid\n'});
+  t.match(await rbd(['import', file('small'), 'nopool/x']), {code: 2, stderr: /error opening pool 'nopool'/});
+  t.match(await rbd(['import-diff', file('sparse'), 'vol']), {code: 22, stderr: /invalid or unexpected diff banner/});
+  t.match(await rbd(['import-diff', '-', 'vol']), {code: 74, stderr: /failed to decode diff banner/});
+  t.notOk(existsSync(file('z')));
+});
+
+t.test('Ctrl-C in an import removes the half-made image', async (t) => {
+  const child = spawn(program, ['import', '-', 'half', '--no-progress'], {env: environment, stdio: ['pipe', 'ignore', 'ignore']});
+  child.stdin.on('error', () => undefined);
+  child.stdin.write(randomBytes(6 << 20));
+  const list = async (): Promise<string> => (await rbd(['ls'])).stdout.toString();
+  for (let tries = 0; tries < 100 && !(await list()).includes('half'); tries++);
+  t.match(await list(), /half/);
+  child.kill('SIGINT');
+  const [code] = await once(child, 'exit') as [number | null];
+  t.not(code, 0);
+  t.notMatch(await list(), /half/);
+});
+
+t.test('a diff carries what changed to another image', async (t) => {
+  const {stdout: diff} = await rbd(['export-diff', 'im1', '-', '--no-progress']);
+  t.equal(diff.subarray(0, 12).toString(), 'rbd diff v1\n');
+  t.equal(diff.at(-1), 'e'.charCodeAt(0));
+  t.equal((await rbd(['create', 'other', '-s', '1'])).code, 0);
+  t.match(await rbd(['import-diff', '-', 'other', '--no-progress'], diff), {code: 0, stderr: ''});
+  t.ok((await rbd(['export', 'other', '-', '--no-progress'])).stdout.equals(readFileSync(file('sparse'))));
+  t.match(await rbd(['import-diff', '-', 'other'], diff.subarray(0, 200)), {code: 74, stderr: /import-diff failed: \(74\) Bad message/});
+});
+
+t.test('a copy and a usage report', async (t) => {
+  t.equal((await rbd(['cp', 'im1', 'copy', '--no-progress'])).code, 0);
+  t.ok((await rbd(['export', 'copy', '-', '--no-progress'])).stdout.equals(readFileSync(file('sparse'))));
+  t.match(await rbd(['cp', 'im1', 'copy']), {code: 17, stderr: /rbd: copy failed: \(17\) File exists/});
+  t.match((await rbd(['du', 'im1'])).stdout.toString(), /^NAME +PROVISIONED +USED *\nim1 +16 MiB +8 MiB\n$/);
+  t.match(JSON.parse((await rbd(['du', 'im1', '--format', 'json'])).stdout.toString()), {images: [{name: 'im1', provisioned_size: 16777216, used_size: 8388608}]});
+  t.match(await rbd(['du', 'nope']), {code: 2, stderr: 'specified image nope is not found.\nrbd: du failed: (2) No such file or directory\n'});
+});
