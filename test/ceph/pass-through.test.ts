@@ -194,6 +194,17 @@ t.test('the daemon takes only a mapping that clients can use', async t => {
   await t.rejects(map({conf: '/x'}, 'local'), {message: /local/});
 });
 
+t.test('one command makes the copies', async t => {
+  const run = (...words: string[]): Promise<Run> => client([process.execPath, root('dist/src/cli/cbd2rbd.js'), ...words]);
+  const folder = join(daemon.dir, 'made');
+  const made = await run('ceph', 'libraries', realFolder, folder);
+  t.strictSame([made.status, made.stdout], [0, `${folder}/ceprados.so.2\n${folder}/ceprbd.so.1\n`]);
+  const refused = await run('ceph', 'libraries', folder);
+  t.equal(refused.status, 1);
+  t.match(refused.stderr, /^cbd2rbd: no librados\.so\.2 of Ceph in /);
+  t.strictSame(await python(t, ['unreachable', 'far'], {CBD2RBD_CEPH_LIBS: folder}), {far: 0}, 'and they are good');
+});
+
 t.test('copies are made of Ceph\'s own libraries only', async t => {
   const folder = join(daemon.dir, 'copies');
   mkdirSync(folder);
