@@ -147,13 +147,12 @@ class ConnectedPool : public Pool {
     if (!name_space_.empty()) rados()->rados_ioctx_set_namespace(made, name_space_.c_str());
     connection_ = std::move(connection);
     ioctx_ = made;
-    generation_.store(generation, std::memory_order_release);
+    generation_.store(generation(), std::memory_order_release);
     return 0;
   }
 
   void* ioctx() override {
-    if (generation_.load(std::memory_order_acquire) == generation.load(std::memory_order_relaxed))
-      return ioctx_;
+    if (!inherited()) return ioctx_;
     std::lock_guard lock(mutex_);
     if (!inherited()) return ioctx_;
     abandon();
@@ -166,9 +165,12 @@ class ConnectedPool : public Pool {
     if (io != nullptr) rados()->rados_ioctx_set_namespace(io, name_space_.c_str());
   }
 
-  bool inherited() const override { return generation_.load(std::memory_order_acquire) != generation; }
+  unsigned generation() const override { return ceph::generation.load(std::memory_order_relaxed); }
 
  private:
+  // Whether ioctx_ is a parent's.
+  bool inherited() const { return generation_.load(std::memory_order_acquire) != generation(); }
+
   // Forgets the parent's handles without touching them.
   void abandon() {
     ioctx_ = nullptr;

@@ -22,6 +22,7 @@ const RbdFunctions* loaded_rbd();
 struct Image {
   rbd_image_t handle;           // the real library's
   std::shared_ptr<Pool> pool;   // keeps the cluster connected for as long as the image is open
+  unsigned generation;          // of the process that opened it
   std::atomic<bool> announces;  // rbd_set_image_notification was called: finished completions are polled for
 };
 
@@ -31,8 +32,11 @@ inline bool is_image(rbd_image_t image) {
 inline Image* image_of(rbd_image_t image) {
   return reinterpret_cast<Image*>(reinterpret_cast<uintptr_t>(image) & ~uintptr_t{1});
 }
+// Null in a child of the process that opened the image: the threads behind it are the parent's, and a call
+// would wait for ever.
 inline rbd_image_t real_image(rbd_image_t image) {
-  return image_of(image)->handle;
+  const Image* const opened = image_of(image);
+  return opened->generation == opened->pool->generation() ? opened->handle : nullptr;
 }
 
 // Hands the real image `opened` out through `pool` (a rados_ioctx_t of ours) as *image. Returns 0; -ENOMEM,

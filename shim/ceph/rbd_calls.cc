@@ -11,7 +11,8 @@
 namespace cbd::ceph {
 
 int wrap_image(rbd_image_t opened, rados_ioctx_t pool, rbd_image_t* image) {
-  auto* const made = new (std::nothrow) Image{opened, static_cast<rados::IoCtx*>(pool)->ceph, false};
+  const std::shared_ptr<Pool>& ceph = static_cast<rados::IoCtx*>(pool)->ceph;
+  auto* const made = new (std::nothrow) Image{opened, ceph, ceph->generation(), false};
   if (made == nullptr) {
     rbd()->rbd_close(opened);
     return -ENOMEM;
@@ -117,11 +118,12 @@ int rbd_aio_open_by_id_read_only(rados_ioctx_t io, const char* id, rbd_image_t* 
 int rbd_close(rbd_image_t image) {
   if (!is_image(image)) return cbd_native_rbd_close(image);
   const std::unique_ptr<Image> closed(image_of(image));
-  return closed->pool->inherited() ? 0 : rbd()->rbd_close(closed->handle);
+  return closed->generation == closed->pool->generation() ? rbd()->rbd_close(closed->handle) : 0;
 }
 
 int rbd_aio_close(rbd_image_t image, rbd_completion_t c) {
   if (!is_image(image)) return cbd_native_rbd_aio_close(image, c);
+  if (real_image(image) == nullptr) return -ENOTCONN;
   auto closing =
       std::unique_ptr<Closing>(new (std::nothrow) Closing{cbd::rbd::Completion::from(c), image_of(image)});
   rbd_completion_t carrier = nullptr;
@@ -140,7 +142,9 @@ int rbd_aio_close(rbd_image_t image, rbd_completion_t c) {
 
 int rbd_set_image_notification(rbd_image_t image, int fd, int type) {
   if (!is_image(image)) return cbd_native_rbd_set_image_notification(image, fd, type);
-  const int r = rbd()->rbd_set_image_notification(image_of(image)->handle, fd, type);
+  const rbd_image_t real = real_image(image);
+  if (real == nullptr) return -ENOTCONN;
+  const int r = rbd()->rbd_set_image_notification(real, fd, type);
   if (r >= 0) image_of(image)->announces = true;
   return r;
 }
@@ -148,11 +152,13 @@ int rbd_set_image_notification(rbd_image_t image, int fd, int type) {
 // The real library hands out its completions; each carries ours as its argument.
 int rbd_poll_io_events(rbd_image_t image, rbd_completion_t* comps, int numcomp) {
   if (!is_image(image)) return cbd_native_rbd_poll_io_events(image, comps, numcomp);
-  const int found = rbd()->rbd_poll_io_events(image_of(image)->handle, comps, numcomp);
+  const rbd_image_t real = real_image(image);
+  if (real == nullptr) return -ENOTCONN;
+  const int found = rbd()->rbd_poll_io_events(real, comps, numcomp);
   for (int i = 0; i < found; i++) {
-    const rbd_completion_t real = comps[i];
-    comps[i] = rbd()->rbd_aio_get_arg(real);
-    rbd()->rbd_aio_release(real);
+    const rbd_completion_t ended = comps[i];
+    comps[i] = rbd()->rbd_aio_get_arg(ended);
+    rbd()->rbd_aio_release(ended);
   }
   return found;
 }

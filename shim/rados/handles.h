@@ -19,9 +19,9 @@ class Pool {
   virtual void* ioctx() = 0;
   // A null or empty name is the default one.
   virtual void set_namespace(const char* name) = 0;
-  // Whether the calling process inherited it from its parent and has not used it: what the real library made of it for the
-  // parent must not be touched here.
-  virtual bool inherited() const = 0;
+  // How many forks lie between this process and the one that loaded librados. What the real library made under another number is
+  // a parent's, and must not be touched here.
+  virtual unsigned generation() const = 0;
 };
 
 }  // namespace cbd::ceph

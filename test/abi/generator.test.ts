@@ -130,7 +130,7 @@ t.test('an exported function asks first whether a handle is a real Ceph\'s', asy
       renderDispatch(parseTable(line({name, prototype}), 'x.tsv'), 'librbd');
   const size = make('rbd_get_size', 'int rbd_get_size(rbd_image_t, uint64_t *)');
   t.match(size, /if \(is_image\(a0\)\) \{/);
-  t.match(size, /void\* const h0 = real_image\(a0\);\n +return real->rbd_get_size\(h0, a1\);/);
+  t.match(size, /void\* const h0 = real_image\(a0\);\n +if \(h0 == nullptr\) return -ENOTCONN;\n +return real->rbd_get_size\(h0, a1\);/);
   t.match(size, /\n  return cbd_native_rbd_get_size\(a0, a1\);\n\}/, 'and ours does it where none is');
   const open = make('rbd_open', 'int rbd_open(rados_ioctx_t, const char *, rbd_image_t *, const char *)');
   t.match(

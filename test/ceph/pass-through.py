@@ -232,7 +232,9 @@ def fork():
     child = os.fork()
     if child == 0:
         with rbd.Image(far, 'parent', read_only=True) as own:
-            os.write(writing, own.read(0, 6) + b' in the child')
+            os.write(writing, own.read(0, 6) + b' in the child, %d' % errno_of(image.read, 0, 6))
+        image.close()
+        os.write(writing, b', closed')
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as pipe:

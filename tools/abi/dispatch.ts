@@ -109,17 +109,19 @@ export function renderReal(functions: readonly AbiFunction[], library: Library):
 interface Handle {
   readonly is: string;
   readonly real: string;
+  // Whether `real` may answer null, in a child of fork().
+  readonly inherits?: boolean;
 }
 const handles: Readonly<Record<Library, ReadonlyMap<string, Handle>>> = {
   librados: new Map([
-    ['rados_ioctx_t', {is: 'is_pool', real: 'real_pool'}],
+    ['rados_ioctx_t', {is: 'is_pool', real: 'real_pool', inherits: true}],
     ['rados_list_ctx_t', {is: 'is_list', real: 'real_list'}],
     ['rados_omap_iter_t', {is: 'is_iterator', real: 'real_iterator'}],
     ['rados_xattrs_iter_t', {is: 'is_iterator', real: 'real_iterator'}],
   ]),
   librbd: new Map([
-    ['rados_ioctx_t', {is: 'is_pool', real: 'real_pool'}],
-    ['rbd_image_t', {is: 'is_image', real: 'real_image'}],
+    ['rados_ioctx_t', {is: 'is_pool', real: 'real_pool', inherits: true}],
+    ['rbd_image_t', {is: 'is_image', real: 'real_image', inherits: true}],
   ]),
 };
 const tables: Readonly<Record<Library, string>> = {
@@ -150,7 +152,7 @@ function realCall(fn: AbiFunction, nativeCompletions: boolean): Call {
     const at = `a${i}`;
     if (handle !== undefined) {
       call.before.push(`void* const h${i} = ${handle.real}(${at});`);
-      if (type === 'rados_ioctx_t') call.before.push(`if (h${i} == nullptr) ${refuse(fn, 'ENOTCONN')}`);
+      if (handle.inherits) call.before.push(`if (h${i} == nullptr) ${refuse(fn, 'ENOTCONN')}`);
       call.arguments.push(`h${i}`);
     } else if (type === 'rbd_completion_t' || (type === 'rados_completion_t' && nativeCompletions)) {
       const image = type === 'rbd_completion_t' && imageAt >= 0 ? `, a${imageAt}` : '';
