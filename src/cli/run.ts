@@ -79,7 +79,13 @@ async function runCommand(commands: readonly Command[], argv: readonly string[],
     return exitCodes.ok;
   }
   const {command, rest} = find(commands, words);
-  const {values, positionals} = readOptions(command, [...leading, ...rest]);
+  const own = readOptions(rest, {...commonOptions, ...command.options}, command);
+  const front = readOptions(leading, commonOptions, command);
+  const positionals = own.positionals;
+  // An option of the command's own name hides the common one behind the command: `pool map --dir` is not the daemon's folder.
+  const hidden = Object.keys(command.options ?? {}).filter((name) => name in commonOptions);
+  const common = {...front.values, ...Object.fromEntries(Object.entries(own.values).filter(([name]) => !hidden.includes(name)))};
+  const values = {...front.values, ...Object.fromEntries(hidden.map((name) => [name, undefined])), ...own.values};
   if (values['help'] === true) {
     streams.stdout(`${commandHelp(command).join('\n')}\n`);
     return exitCodes.ok;
@@ -87,7 +93,7 @@ async function runCommand(commands: readonly Command[], argv: readonly string[],
   if (positionals.length < command.takes.least || positionals.length > command.takes.most) {
     throw new UsageError(`${command.name} takes ${command.usage || 'no arguments'}`, command);
   }
-  return invoke(command, {given: values, args: positionals, streams});
+  return invoke(command, {given: values, common, args: positionals, streams});
 }
 
 function helpFor(commands: readonly Command[], words: readonly string[]): string[] {
@@ -95,37 +101,44 @@ function helpFor(commands: readonly Command[], words: readonly string[]): string
   return group.length > 0 ? overview(group) : commandHelp(find(commands, words).command);
 }
 
-function readOptions(command: Command, argv: string[]): {values: Record<string, string|boolean|undefined>, positionals: string[]} {
+type Given = Record<string, string|boolean|undefined>;
+
+function readOptions(argv: string[], known: NonNullable<Command['options']>, command: Command): {values: Given, positionals: string[]} {
   const options: NonNullable<ParseArgsConfig['options']> = {};
-  for (const [name, option] of Object.entries({...commonOptions, ...command.options})) {
+  for (const [name, option] of Object.entries(known)) {
     options[name] = {type: option.value ? 'string' : 'boolean'};
   }
   try {
     const read = parseArgs({args: argv, options, allowPositionals: true, strict: true});
-    return {values: read.values as Record<string, string|boolean|undefined>, positionals: read.positionals};
+    return {values: read.values as Given, positionals: read.positionals};
   } catch (error) {
     throw new UsageError((error as Error).message, command);
   }
 }
 
 interface ReadLine {
-  readonly given: Record<string, string|boolean|undefined>;
+  /** What the command sees. */
+  readonly given: Given;
+  /** Which daemon and as whom: the options that every command has. */
+  readonly common: Given;
   readonly args: readonly string[];
   readonly streams: Streams;
 }
 
-async function invoke(command: Command, {given, args, streams}: ReadLine): Promise<number> {
-  const values = new Map<string, string>();
-  const switches = new Set<string>();
-  for (const [name, value] of Object.entries(given)) {
-    if (typeof value === 'string') values.set(name, value);
-    else if (value) switches.add(name);
-  }
+/** The options that have a value. */
+function textsOf(given: Given): Map<string, string> {
+  return new Map(Object.entries(given).flatMap(([name, value]) => (typeof value === 'string' ? [[name, value]] : [])));
+}
+
+async function invoke(command: Command, {given, common, args, streams}: ReadLine): Promise<number> {
+  const values = textsOf(given);
+  const switches = new Set(Object.keys(given).filter((name) => given[name] === true));
+  const place = textsOf(common);
   let client: DaemonClient|undefined;
   let config: Config|undefined;
   const readConfig = (): Config => config ??= loadConfig({
-    ...(values.has('dir') ? {dir: values.get('dir') ?? ''} : {}),
-    ...(values.has('config') ? {file: values.get('config') ?? ''} : {}),
+    ...(place.has('dir') ? {dir: place.get('dir') ?? ''} : {}),
+    ...(place.has('config') ? {file: place.get('config') ?? ''} : {}),
     // `config check FILE`
     ...(command.name === 'config check' && args[0] !== undefined ? {file: args[0]} : {}),
   });
@@ -133,7 +146,7 @@ async function invoke(command: Command, {given, args, streams}: ReadLine): Promi
     command, args, values, switches,
     config: readConfig,
     write: streams.stdout,
-    daemon: async () => client ??= await openDaemon(values, readConfig),
+    daemon: async () => client ??= await openDaemon(place, readConfig),
     print: (result, plain) => {
       const lines = switches.has('json') ? [JSON.stringify(result, null, 2)] : plain(result);
       if (lines.length > 0) streams.stdout(`${lines.join('\n')}\n`);

@@ -88,6 +88,8 @@ t.test('pools are mapped, shown and unmapped', async (t) => {
   const pool = await json('pool', 'map', 'volumes');
   t.match(pool, {name: 'volumes', backend: 'local'});
   t.match(await json('pool', 'show', 'volumes'), {name: 'volumes'});
+  t.match(await json('pool', 'map', 'elsewhere', '--dir', 'shelf'), {name: 'elsewhere', dir: 'shelf'}, 'behind the command, --dir is the pool\'s directory');
+  t.equal((await cli('pool', 'unmap', 'elsewhere')).code, 0);
   t.match((await cli('pool', 'map', 'volumes')).stderr, /volumes.*\(errno 17\)/);
   t.match((await cli('pool', 'map', 'x', 'nowhere')).stderr, /nowhere.*\(errno 22\)/);
   t.match((await cli('pool', 'show', 'none')).stderr, /none.*\(errno 2\)/);
