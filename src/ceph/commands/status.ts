@@ -120,6 +120,18 @@ function quorumStatus({cluster}: Request): Reply {
   return {root: 'quorum_status', doc, end: '\n', plain: `${render('', doc, 'json')}\n`};
 }
 
+function monStatus({cluster}: Request): Reply {
+  const doc: Doc = {
+    name: monitor.name, rank: 0, state: 'leader', election_epoch: 3, quorum: new List('mon', [0]), quorum_age: Math.floor(secondsUp(cluster)),
+    features: {
+      required_con: '2449958747317026820', required_mon: new List('bit_flag', monFeatures), quorum_con: '4540138314316775423',
+      quorum_mon: new List('bit_flag', monFeatures),
+    },
+    outside_quorum: new List('mon', []), extra_probe_peers: new List('peer', []), sync_provider: new List('provider', []), monmap: monmap(cluster),
+  };
+  return {root: 'mon_status', doc};
+}
+
 const counted = (count: number): Doc => new Fields([[versionText, count]]);
 
 const noArgs = {args: [], module: 'mon', rights: 'r'} as const;
@@ -147,6 +159,7 @@ export const statusCommands: readonly MonCommand[] = [
     name: `${kind} versions`, args: [], module: kind, rights: 'r', help: `show how many ${kind}s run which version`,
     run: () => ({root: 'ceph_version', doc: counted(1), end: kind === 'mon' ? '\n' : ''}),
   })),
+  {name: 'mon_status', ...noArgs, help: 'show the monitor that answers', run: monStatus, isDeprecated: true},
   {name: 'mon dump', ...noArgs, args: [optional(int('epoch'))], help: 'show the monitor map', run: monDump},
   {name: 'mon stat', ...noArgs, help: 'show the monitors in short', run: monStat},
   {name: 'quorum_status', ...noArgs, help: 'show the monitors\' quorum', run: quorumStatus},

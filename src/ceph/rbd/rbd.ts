@@ -32,7 +32,10 @@ const refused: readonly (readonly [string, string])[] = [
   ['mirror', 'mirroring is not supported'], ['journal', 'journals are not supported'], ['group', 'consistency groups are not supported'],
   ['object-map', 'there are no object maps: which blocks are in use is always known'], ['migration', 'migration is not supported'],
   ['encryption', 'encryption formats are not supported; qemu\'s luks works over any image'], ['trash purge schedule', 'schedules are not supported; use cron'],
-  ['mirror snapshot schedule', 'schedules are not supported'],
+  ['mirror snapshot schedule', 'schedules are not supported'], ['bench', 'use fio with ioengine=rbd'], ['watch', 'not supported; see \'rbd status\''],
+  ['merge-diff', 'not supported; import the diffs one after the other'], ['deep cp', 'not supported; use \'rbd cp\', which leaves snapshots out'],
+  ['deep copy', 'not supported; use \'rbd cp\', which leaves snapshots out'], ['sparsify', 'not supported'], ['perf', 'not supported'],
+  ['ggate', kernel], ['nbd', 'use qemu-nbd'],
 ];
 
 function commandsFor({cluster, call}: RbdCall): readonly RbdCommand[] {
