@@ -4,6 +4,7 @@ import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { checkSize, imageById } from './images.js';
 import { freezeHead, layerIn, volumeBytes } from './layers.js';
+import { mergeLater } from './merge.js';
 import { whileQuiesced } from './quiesce.js';
 import { imageKey, keys, type ImageRecord, type ImageRef, type LayerRecord } from './records.js';
 import { changed } from './state.js';
@@ -69,11 +70,13 @@ async function shrink(ctx: Context, image: ImageRecord, request: ResizeRequest, 
   }
   const layer = image.head ? await readRecord<LayerRecord>(ctx.store, keys.layer(image.top.layer)) : undefined;
   if (layer?.kind === 'plain') return cut(ctx, image, layer, request.size, finish);
-  return whileQuiesced(ctx, image, 'resize', () => transact(ctx.store, async (tx) => {
+  const answer = await whileQuiesced(ctx, image, 'resize', () => transact(ctx.store, async (tx) => {
     const frozen = await freezeHead(tx, await imageIn(tx, image));
     tx.put(keys.image(image), shrunk(frozen, request.size));
     return finish(tx, {});
   }));
+  mergeLater(ctx);
+  return answer;
 }
 
 async function cut(ctx: Context, image: ImageRecord, layer: LayerRecord, size: number, finish: Finish): Promise<object> {

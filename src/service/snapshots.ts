@@ -18,7 +18,7 @@ import { finishRemovals } from './volumes.js';
 
 /** EEXIST, EDQUOT, ETIMEDOUT. Returns the snapshot's id. */
 export async function createSnapshot(ctx: Context, image: ImageRef, { name, op }: { name: string; op?: string }): Promise<{ id: number }> {
-  return ctx.ops.once<{ id: number }>(op, (finish) => {
+  const made = await ctx.ops.once<{ id: number }>(op, (finish) => {
     return whileQuiesced(ctx, image, 'snapshot', () => transact(ctx.store, async (tx) => {
       const record = await tx.get<ImageRecord>(keys.image(image));
       if (!record) throw new ServiceError('ENOENT', `there is no image with id ${image.id}`);
@@ -36,6 +36,8 @@ export async function createSnapshot(ctx: Context, image: ImageRef, { name, op }
       return finish(tx, { id });
     }));
   });
+  mergeLater(ctx);
+  return made;
 }
 
 export interface SnapChoice {
