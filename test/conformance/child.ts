@@ -1,9 +1,10 @@
 // The process that runs cases on one pair of libraries (the loader's choice) against one ceph.conf.
-// argv: CONF. stdin: one case name a line. stdout: one JSON object a case. It dies with a case that crashes the library.
+// argv: CONF [steps]. stdin: one case name (or step) a line. stdout: one line of JSON for each. It dies with a case that crashes the library.
 import { createInterface } from 'node:readline';
 import { loadCAbi, type CAbi } from '../lib/c-abi.js';
 import { cases } from './cases/index.js';
 import { Context, OTHER_POOL, POOL } from './context.js';
+import { World, type Step } from './operations.js';
 import { sweep } from './sweep.js';
 import { Handle } from './transcript.js';
 
@@ -40,18 +41,10 @@ async function openPool(abi: CAbi, cluster: Handle, pool: string): Promise<Handl
   return io;
 }
 
-async function main(conf: string) {
-  const abi = loadCAbi();
-  const cluster = await connect(abi, conf);
-  const io = await openPool(abi, cluster, POOL);
-  const io2 = await openPool(abi, cluster, OTHER_POOL);
-  // What a crashed predecessor left.
-  const before = new Context(abi, conf, cluster, io);
-  await sweep(before, io);
-  await sweep(before, io2);
+async function runNamedCases(abi: CAbi, conf: string, cluster: Handle, ios: [Handle, Handle]) {
   const byName = new Map(cases.map((c) => [c.name, c]));
   for await (const name of createInterface({ input: process.stdin })) {
-    const context = new Context(abi, conf, cluster, io);
+    const context = new Context(abi, conf, cluster, ios[0]);
     try {
       const found = byName.get(name);
       if (found === undefined) throw new Error(`no case is called ${name}`);
@@ -59,13 +52,33 @@ async function main(conf: string) {
     } catch (error) {
       context.lines.push(`thrown: ${error instanceof Error ? error.message : String(error)}`);
     }
-    const left = await sweep(context, io) + await sweep(context, io2);
+    let left = 0;
+    for (const io of ios) left += await sweep(context, io);
     context.end();
     const report: Report = { name, lines: context.lines, calls: context.calls, left };
     process.stdout.write(`${JSON.stringify(report)}\n`);
   }
-  for (const handle of [io, io2]) await abi.call('rados_ioctx_destroy', handle.address);
+}
+
+async function takeSteps(abi: CAbi, conf: string, cluster: Handle, io: Handle) {
+  const world = new World(new Context(abi, conf, cluster, io));
+  for await (const line of createInterface({ input: process.stdin })) {
+    process.stdout.write(`${JSON.stringify(await world.run(JSON.parse(line) as Step))}\n`);
+  }
+  await world.end();
+}
+
+async function main(conf: string, mode: string | undefined) {
+  const abi = loadCAbi();
+  const cluster = await connect(abi, conf);
+  const ios: [Handle, Handle] = [await openPool(abi, cluster, POOL), await openPool(abi, cluster, OTHER_POOL)];
+  // What a crashed predecessor left.
+  const before = new Context(abi, conf, cluster, ios[0]);
+  for (const io of ios) await sweep(before, io);
+  if (mode === 'steps') await takeSteps(abi, conf, cluster, ios[0]);
+  else await runNamedCases(abi, conf, cluster, ios);
+  for (const io of ios) await abi.call('rados_ioctx_destroy', io.address);
   await abi.call('rados_shutdown', cluster.address);
 }
 
-await main(process.argv[2]!);
+await main(process.argv[2]!, process.argv[3]);

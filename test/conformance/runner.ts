@@ -15,6 +15,12 @@ export interface Target {
   env?: NodeJS.ProcessEnv;
 }
 
+/** The environment in which a process finds the target's libraries and cluster. */
+export function targetEnv(target: Target): NodeJS.ProcessEnv {
+  // Calls that wait each hold a worker thread.
+  return { ...process.env, CEPH_CONF: target.conf, CEPH_ARGS: '', UV_THREADPOOL_SIZE: '16', LD_LIBRARY_PATH: target.libraryDir ?? '', ...target.env };
+}
+
 const CASE_TIMEOUT_MS = 20_000;
 
 class Child {
@@ -24,7 +30,7 @@ class Child {
 
   constructor(target: Target) {
     this.process = spawn(process.execPath, [root('dist/test/conformance/child.js'), target.conf], {
-      env: { ...process.env, CEPH_CONF: target.conf, CEPH_ARGS: '', UV_THREADPOOL_SIZE: '16', LD_LIBRARY_PATH: target.libraryDir ?? '', ...target.env },
+      env: targetEnv(target),
     });
     this.process.stderr.on('data', (text: Buffer) => {
       this.stderr = (this.stderr + text.toString()).slice(-2000);

@@ -6,8 +6,9 @@ import { locks } from './locks.js';
 import { metadata } from './metadata.js';
 import { open } from './open.js';
 import { resize } from './resize.js';
+import { snapshots } from './snapshots.js';
 import { spacesCases } from './spaces.js';
 
-export const areas: Record<string, Case[]> = { create, open, resize, io, metadata, locks, spaces: spacesCases };
+export const areas: Record<string, Case[]> = { create, open, resize, io, metadata, locks, spaces: spacesCases, snapshots };
 
 export const cases: Case[] = Object.values(areas).flat();

@@ -1,0 +1,446 @@
+// Snapshots and clones: making, protecting, listing, rolling back; clones of both formats, children, parents, flatten; diffs between snapshots.
+import { Bytes, Handle, Out, Shown } from '../transcript.js';
+import { childInfo, linkedImageSpec, MiB, OPTION, snapInfo, snapSpec, timespec, type Case, type Context } from '../context.js';
+import { textsIn } from '../../lib/memory.js';
+
+// A removed snapshot that clones still hold has a random name.
+function snapName(name: unknown): string {
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(String(name)) ? '<uuid>' : String(name);
+}
+
+async function list(c: Context, image: Handle, capacity = 16): Promise<void> {
+  const max = new Out('max', 'i32', capacity);
+  const snaps = new Bytes('snaps', Buffer.alloc((capacity + 1) * snapInfo.size));
+  const count = await c.call('rbd_snap_list', image, snaps, max);
+  c.show(max);
+  if (count < 0) return;
+  c.note({ snaps: snapInfo.readAll(snaps.buffer, count).map((s) => ({ id: c.label('snap', s['id']), name: snapName(s['name']), size: s['size'] })), ended: snapInfo.read(snaps.buffer, count)['name'] });
+  await c.silent('rbd_snap_list_end', snaps);
+}
+
+async function snapId(c: Context, image: Handle, name: string): Promise<bigint> {
+  const id = new Out('id', 'u64');
+  await c.call('rbd_snap_get_id', image, name, id);
+  return id.value;
+}
+
+async function isProtected(c: Context, image: Handle, name: string): Promise<void> {
+  const out = new Out('protected', 'i32', 7);
+  await c.call('rbd_snap_is_protected', image, name, out);
+  c.show(out);
+}
+
+async function children(c: Context, image: Handle): Promise<void> {
+  const max = new Out('max', 'u64', 8);
+  const specs = new Bytes('children', Buffer.alloc(8 * linkedImageSpec.size));
+  const rc = await c.call('rbd_list_children3', image, specs, max);
+  c.show(max);
+  if (rc < 0) return;
+  const found = linkedImageSpec.readAll(specs.buffer, Number(max.value)).map((s) => `${s['poolName']}/${s['poolNamespace']}/${s['imageName']}${s['trash'] === true ? ' (trash)' : ''}`);
+  c.note({ children: found.sort() });
+  await c.silent('rbd_linked_image_spec_list_cleanup', specs, max.value);
+}
+
+async function children1(c: Context, image: Handle, capacity: number): Promise<void> {
+  const [poolsSize, imagesSize] = [new Out('poolsSize', 'u64', capacity), new Out('imagesSize', 'u64', capacity)];
+  const [pools, images] = [new Bytes('pools', Buffer.alloc(Math.max(1, capacity))), new Bytes('images', Buffer.alloc(Math.max(1, capacity)))];
+  const rc = await c.call('rbd_list_children', image, pools, poolsSize, images, imagesSize);
+  c.show(poolsSize, imagesSize);
+  if (rc >= 0) c.note({ pools: textsIn(pools.buffer, Number(poolsSize.value)).filter(Boolean), images: textsIn(images.buffer, Number(imagesSize.value)).filter(Boolean).sort() });
+}
+
+async function children2(c: Context, image: Handle, capacity: number): Promise<void> {
+  const max = new Out('max', 'i32', capacity);
+  const infos = new Bytes('infos', Buffer.alloc((capacity + 1) * childInfo.size));
+  const rc = await c.call('rbd_list_children2', image, infos, max);
+  c.show(max);
+  if (rc < 0) return;
+  c.note({ children: childInfo.readAll(infos.buffer, rc).map((i) => `${i['poolName']}/${i['imageName']}${i['trash'] === true ? ' (trash)' : ''}`).sort() });
+  await c.silent('rbd_list_children_cleanup', infos, rc);
+}
+
+async function parent(c: Context, image: Handle): Promise<void> {
+  const [spec, snap] = [new Bytes('parent', Buffer.alloc(linkedImageSpec.size)), new Bytes('snap', Buffer.alloc(snapSpec.size))];
+  if (await c.call('rbd_get_parent', image, spec, snap) === 0) {
+    const of = linkedImageSpec.read(spec.buffer);
+    const at = snapSpec.read(snap.buffer);
+    c.note({ pool: of['poolName'], namespace: of['poolNamespace'], image: of['imageName'], trash: of['trash'], snap: at['name'], type: at['namespaceType'] });
+    await c.silent('rbd_linked_image_spec_cleanup', spec);
+    await c.silent('rbd_snap_spec_cleanup', snap);
+  }
+  const texts = ['pool', 'name', 'snapName'].map((name) => new Bytes(name, Buffer.alloc(64)));
+  const rc = await c.call('rbd_get_parent_info', image, texts[0]!, 64, texts[1]!, 64, texts[2]!, 64);
+  c.note({ info: rc === 0 ? texts.map((t) => t.text) : null });
+  await c.call('rbd_get_parent_info', image, texts[0]!, 1, texts[1]!, 64, texts[2]!, 64);
+  await c.call('rbd_get_parent_info', image, null, 0, null, 0, null, 0);
+  await c.get('rbd_get_overlap', image, 'overlap');
+}
+
+async function diff(c: Context, image: Handle, from: string | null, length: number, { parent: include = 1, whole = 0, offset = 0 } = {}): Promise<void> {
+  const seen: { at: bigint; n: bigint; there: bigint }[] = [];
+  const callback = c.callback('each', 'int', ['u64', 'u64', 'i32', 'ptr'], (at, n, there) => {
+    const last = seen.at(-1);
+    if (last !== undefined && last.at + last.n === at && last.there === there) last.n += n!;
+    else seen.push({ at: at!, n: n!, there: there! });
+    return 0;
+  });
+  await c.call('rbd_diff_iterate2', image, from, offset, length, include, whole, callback, null);
+  c.note({ seen: seen.map((e) => `${e.at}+${e.n}${e.there === 1n ? '' : ' gone'}`) });
+}
+
+/** `p` with snapshot `s` (protected) of 8 MiB with some data, and its handle. */
+async function parentImage(c: Context): Promise<Handle> {
+  const image = await c.fresh('p', 8 * MiB);
+  await c.need('rbd_write', image, 0, 8192, new Bytes('data', Buffer.alloc(8192, 1)));
+  await c.need('rbd_write', image, 5 * MiB, 4096, new Bytes('data', Buffer.alloc(4096, 2)));
+  await c.need('rbd_snap_create', image, 's');
+  await c.need('rbd_snap_protect', image, 's');
+  return image;
+}
+
+async function clone(c: Context, name: string, { format, io = c.io }: { format?: number; io?: Handle } = {}): Promise<number> {
+  const opts = new Handle('opts');
+  await c.silent('rbd_image_options_create', opts.ref);
+  if (format !== undefined) await c.need('rbd_image_options_set_uint64', opts, OPTION.cloneFormat, format);
+  const rc = await c.call('rbd_clone3', c.io, 'p', 's', io, name, opts);
+  await c.silent('rbd_image_options_destroy', opts);
+  return rc;
+}
+
+export const snapshots: Case[] = [
+  {
+    name: 'snapshots: create, list, sizes of the list, remove',
+    run: async (c) => {
+      const image = await c.fresh('i');
+      await list(c, image, 0);
+      await list(c, image, 1);
+      for (const name of ['s1', 's1', 's2', 'a/b@c', 'n'.repeat(300)]) await c.call('rbd_snap_create', image, name);
+      for (const capacity of [0, 3, 4, 5, 16]) await list(c, image, capacity);
+      for (const name of ['nosnap', 's1', 's1', '']) await c.call('rbd_snap_remove', image, name);
+      await list(c, image);
+      const exists = new Out('exists', 'bool');
+      for (const name of ['s2', 's1']) {
+        await c.call('rbd_snap_exists', image, name, exists);
+        c.show(exists);
+      }
+      await c.close(image);
+    },
+  },
+  {
+    name: 'snapshots by id: name, size, time, namespace, removal',
+    run: async (c) => {
+      const image = await c.fresh('i');
+      await c.need('rbd_snap_create', image, 's');
+      const id = await snapId(c, image, 's');
+      await snapId(c, image, 'nosnap');
+      for (const capacity of [0, 1, 2, 64]) {
+        const size = new Out('size', 'u64', capacity);
+        const name = new Bytes('name', Buffer.alloc(64));
+        const rc = await c.call('rbd_snap_get_name', image, new Shown('<id>', id), name, size);
+        c.note({ name: rc === 0 ? name.text : null, size: size.value });
+      }
+      await c.call('rbd_snap_get_name', image, 999999, new Bytes('name', Buffer.alloc(64)), new Out('size', 'u64', 64));
+      const type = new Out('type', 'u32', 9);
+      await c.call('rbd_snap_get_namespace_type', image, new Shown('<id>', id), type);
+      c.show(type);
+      const time = new Bytes('time', Buffer.alloc(16));
+      await c.call('rbd_snap_get_timestamp', image, new Shown('<id>', id), time);
+      const age = Date.now() / 1000 - Number(timespec.read(time.buffer)['sec']);
+      c.note({ recent: age > -5 && age < 300 });
+      // With an id that is none, the real library asserts.
+      await c.call('rbd_snap_remove_by_id', image, 999999);
+      await c.call('rbd_snap_remove_by_id', image, new Shown('<id>', id));
+      await list(c, image);
+      await c.close(image);
+    },
+  },
+  {
+    name: 'a snapshot keeps what was there, also of its size',
+    run: async (c) => {
+      const image = await c.fresh('i', 8 * MiB);
+      await c.write(image, 0, 8192, 1);
+      await c.call('rbd_snap_create', image, 's1');
+      await c.write(image, 4096, 8192, 2);
+      await c.call('rbd_resize', image, 4 * MiB);
+      await c.call('rbd_snap_create', image, 's2');
+      await c.call('rbd_discard', image, 0, 4 * MiB);
+      await c.call('rbd_resize', image, 8 * MiB);
+      await c.read(image, 0, 16384);
+      for (const snap of ['s1', 's2']) {
+        const at = await c.open('i', { as: 'at', snap });
+        await c.get('rbd_get_size', at, 'size');
+        await c.read(at, 0, 16384);
+        await c.close(at);
+      }
+      await c.call('rbd_snap_set', image, 's1');
+      await c.get('rbd_get_size', image, 'size');
+      await c.read(image, 0, 16384);
+      await c.write(image, 0, 512, 3);
+      await c.call('rbd_resize', image, MiB);
+      await c.call('rbd_snap_set', image, 'nosnap');
+      await c.call('rbd_snap_set', image, null);
+      await c.read(image, 0, 16384);
+      await c.close(image);
+    },
+  },
+  {
+    name: 'protection: on, off, twice, and removal of a protected one',
+    run: async (c) => {
+      const image = await c.fresh('i');
+      await c.need('rbd_snap_create', image, 's');
+      await isProtected(c, image, 's');
+      await isProtected(c, image, 'nosnap');
+      await c.call('rbd_snap_unprotect', image, 's');
+      await c.call('rbd_snap_protect', image, 'nosnap');
+      await c.call('rbd_snap_protect', image, 's');
+      await c.call('rbd_snap_protect', image, 's');
+      await isProtected(c, image, 's');
+      await c.call('rbd_snap_remove', image, 's');
+      await c.call('rbd_snap_unprotect', image, 's');
+      await c.call('rbd_snap_remove', image, 's');
+      await c.close(image);
+    },
+  },
+  {
+    name: 'renaming snapshots',
+    run: async (c) => {
+      const image = await c.fresh('i');
+      for (const name of ['a', 'b']) await c.need('rbd_snap_create', image, name);
+      for (const [from, to] of [['a', 'b'], ['a', 'a'], ['nosnap', 'x'], ['a', 'c'], ['c', 'a/b@c']] as const) await c.call('rbd_snap_rename', image, from, to);
+      await list(c, image);
+      await c.close(image);
+    },
+  },
+  {
+    name: 'the snapshot limit',
+    run: async (c) => {
+      const image = await c.fresh('i');
+      await c.get('rbd_snap_get_limit', image, 'limit');
+      await c.call('rbd_snap_set_limit', image, 2);
+      await c.get('rbd_snap_get_limit', image, 'limit');
+      for (const name of ['a', 'b', 'c']) await c.call('rbd_snap_create', image, name);
+      await c.call('rbd_snap_set_limit', image, 1);
+      await c.call('rbd_snap_set_limit', image, 2n ** 64n - 1n);
+      await c.get('rbd_snap_get_limit', image, 'limit');
+      await c.call('rbd_snap_create', image, 'd');
+      await c.close(image);
+    },
+  },
+  {
+    name: 'rollback brings back data and size',
+    run: async (c) => {
+      const image = await c.fresh('i', 8 * MiB);
+      await c.write(image, 0, 8192, 1);
+      await c.need('rbd_snap_create', image, 's');
+      await c.write(image, 4096, 8192, 2);
+      await c.write(image, 6 * MiB, 4096, 3);
+      await c.call('rbd_resize', image, 12 * MiB);
+      await c.call('rbd_snap_rollback', image, 'nosnap');
+      await c.call('rbd_snap_rollback', image, 's');
+      await c.get('rbd_get_size', image, 'size');
+      await c.read(image, 0, 16384);
+      await c.read(image, 6 * MiB, 4096);
+      const progress = c.callback('progress', 'int', ['u64', 'u64', 'ptr'], () => 0);
+      await c.write(image, 0, 512, 9);
+      await c.call('rbd_snap_rollback_with_progress', image, 's', progress, null);
+      await c.read(image, 0, 1024);
+      await c.close(image);
+    },
+  },
+  {
+    name: 'a read-only handle and a snapshot handle change no snapshots',
+    run: async (c) => {
+      const image = await c.fresh('i');
+      await c.need('rbd_snap_create', image, 's');
+      await c.close(image);
+      const reader = await c.open('i', { readOnly: true });
+      for (const fn of ['rbd_snap_create', 'rbd_snap_remove', 'rbd_snap_protect', 'rbd_snap_unprotect', 'rbd_snap_rollback']) await c.call(fn, reader, 's');
+      await c.call('rbd_snap_rename', reader, 's', 't');
+      await list(c, reader);
+      await c.close(reader);
+    },
+  },
+  {
+    name: 'another handle sees new and removed snapshots',
+    run: async (c) => {
+      const one = await c.fresh('i');
+      const two = await c.open('i', { as: 'img2' });
+      await c.call('rbd_snap_create', one, 's');
+      await list(c, two);
+      await c.write(two, 0, 4096, 5);
+      const at = await c.open('i', { as: 'at', snap: 's' });
+      await c.read(at, 0, 4096);
+      await c.close(at);
+      await c.call('rbd_snap_remove', two, 's');
+      await list(c, one);
+      await c.close(one, two);
+    },
+  },
+  {
+    name: 'clone and clone2: what is refused',
+    run: async (c) => {
+      const image = await c.fresh('p', 8 * MiB);
+      await c.need('rbd_snap_create', image, 's');
+      const order = new Out('order', 'i32', 0);
+      await c.call('rbd_clone', c.io, 'p', 's', c.io, 'c', 1, order);
+      await c.need('rbd_snap_protect', image, 's');
+      await c.call('rbd_clone', c.io, 'p', 's', c.io, 'p', 1, order);
+      await c.call('rbd_clone', c.io, 'p', 'nosnap', c.io, 'c', 1, order);
+      await c.call('rbd_clone', c.io, 'nosuch', 's', c.io, 'c', 1, order);
+      await c.call('rbd_clone', c.io, 'p', 's', c.io, '', 1, order);
+      await c.call('rbd_clone', c.io, 'p', 's', c.io, 'c', 0, order);
+      order.set(11);
+      await c.call('rbd_clone', c.io, 'p', 's', c.io, 'c', 1, order);
+      order.set(0);
+      await c.call('rbd_clone2', c.io, 'p', 's', c.io, 'c', 1, order, 1000, 3);
+      await c.call('rbd_clone', c.io, 'p', 's', c.io, 'c', 1, order);
+      c.show(order);
+      await c.call('rbd_clone', c.io, 'p', 's', c.io, 'c', 1, order);
+      await c.noteNames();
+      await c.close(image);
+    },
+  },
+  ...[undefined, 1, 2].map((format): Case => ({
+    name: `a clone of ${format === undefined ? 'the default format' : `format ${format}`}: data, parent, children, holds on its parent, flatten`,
+    run: async (c) => {
+      const image = await parentImage(c);
+      if (format === 2) await c.need('rbd_snap_unprotect', image, 's');
+      await clone(c, 'c', format === undefined ? {} : { format });
+      const child = await c.open('c', { as: 'child' });
+      await parent(c, child);
+      await c.read(child, 0, 16384);
+      await c.write(child, 4096, 8192, 7);
+      await c.call('rbd_discard', child, 4 * MiB, 4 * MiB);
+      await c.read(child, 0, 16384);
+      await c.read(child, 5 * MiB, 4096);
+      await c.read(image, 0, 16384);
+      await c.need('rbd_snap_set', image, 's');
+      await children(c, image);
+      await c.need('rbd_snap_set', image, null);
+      await c.call('rbd_snap_unprotect', image, 's');
+      await c.call('rbd_snap_remove', image, 's');
+      await list(c, image);
+      await c.call('rbd_remove', c.io, 'p');
+      await c.call('rbd_resize', child, 2 * MiB);
+      await c.call('rbd_resize', child, 8 * MiB);
+      await c.get('rbd_get_overlap', child, 'overlap');
+      await c.read(child, 5 * MiB, 4096);
+      await c.call('rbd_flatten', child);
+      await c.call('rbd_flatten', child);
+      await parent(c, child);
+      await c.read(child, 0, 16384);
+      await c.close(child, image);
+    },
+  })),
+  {
+    name: 'children are listed in each form, also those in the trash and in another pool',
+    run: async (c) => {
+      const image = await parentImage(c);
+      const io2 = await c.ioctx({ pool: 'conform2' });
+      await c.need('rbd_snap_set', image, 's');
+      await children(c, image);
+      await children1(c, image, 64);
+      await clone(c, 'a');
+      await clone(c, 'b');
+      await clone(c, 'other', { io: io2 });
+      await children(c, image);
+      for (const capacity of [0, 1, 64]) await children1(c, image, capacity);
+      for (const capacity of [0, 2, 4]) await children2(c, image, capacity);
+      await c.need('rbd_trash_move', c.io, 'b', 0);
+      await children(c, image);
+      await children2(c, image, 4);
+      await c.need('rbd_remove', io2, 'other');
+      await children(c, image);
+      await c.close(image);
+      await c.drop(io2);
+    },
+  },
+  {
+    name: 'a clone of a clone, snapshots of a clone, and flatten below them',
+    run: async (c) => {
+      const image = await parentImage(c);
+      await clone(c, 'c');
+      const child = await c.open('c', { as: 'child' });
+      await c.write(child, 0, 4096, 5);
+      await c.need('rbd_snap_create', child, 's');
+      await c.need('rbd_snap_protect', child, 's');
+      await c.call('rbd_clone', c.io, 'c', 's', c.io, 'g', 61, new Out('order', 'i32'));
+      await c.write(child, 4096, 4096, 6);
+      const grandchild = await c.open('g', { as: 'grandchild' });
+      await parent(c, grandchild);
+      await c.read(grandchild, 0, 16384);
+      await c.call('rbd_flatten', child);
+      await c.read(grandchild, 0, 16384);
+      await c.read(grandchild, 5 * MiB, 4096);
+      await c.call('rbd_flatten', grandchild);
+      await c.read(grandchild, 0, 16384);
+      await c.close(grandchild, child, image);
+    },
+  },
+  {
+    name: 'diffs between snapshots and the head, and of a clone',
+    run: async (c) => {
+      const image = await c.fresh('p', 16 * MiB);
+      await c.write(image, 0, 4096, 1);
+      await c.need('rbd_snap_create', image, 'a');
+      await c.write(image, 5 * MiB, 4096, 1);
+      await c.need('rbd_snap_create', image, 's');
+      await c.call('rbd_discard', image, 0, 4 * MiB);
+      await c.write(image, 9 * MiB, 4096, 1);
+      for (const from of [null, 'a', 's']) await diff(c, image, from, 16 * MiB, { whole: 1 });
+      await c.need('rbd_snap_set', image, 's');
+      for (const from of [null, 'a', 's']) await diff(c, image, from, 16 * MiB, { whole: 1 });
+      await c.need('rbd_snap_set', image, 'a');
+      await diff(c, image, 's', 16 * MiB, { whole: 1 });
+      await c.need('rbd_snap_set', image, null);
+      await c.need('rbd_snap_protect', image, 's');
+      await clone(c, 'c');
+      const child = await c.open('c', { as: 'child' });
+      await c.write(child, 13 * MiB, 4096, 1);
+      for (const include of [0, 1]) await diff(c, child, null, 16 * MiB, { whole: 1, parent: include });
+      await c.close(child, image);
+    },
+  },
+  {
+    name: 'deep copy takes snapshots along',
+    run: async (c) => {
+      const image = await c.fresh('i', 8 * MiB);
+      await c.write(image, 0, 4096, 1);
+      await c.need('rbd_snap_create', image, 's');
+      await c.write(image, 4096, 4096, 2);
+      const opts = new Handle('opts');
+      await c.silent('rbd_image_options_create', opts.ref);
+      await c.call('rbd_deep_copy', image, c.io, 'j', opts);
+      await c.call('rbd_deep_copy', image, c.io, 'j', opts);
+      const copy = await c.open('j', { as: 'copy' });
+      const max = new Out('max', 'i32', 8);
+      const snaps = new Bytes('snaps', Buffer.alloc(9 * snapInfo.size));
+      const count = await c.call('rbd_snap_list', copy, snaps, max);
+      c.note({ snaps: snapInfo.readAll(snaps.buffer, Math.max(0, count)).map((s) => s['name']) });
+      await c.read(copy, 0, 16384);
+      await c.need('rbd_snap_set', copy, 's');
+      await c.read(copy, 0, 16384);
+      await c.silent('rbd_image_options_destroy', opts);
+      await c.close(copy, image);
+    },
+  },
+  {
+    name: 'removal and trash of images with snapshots and clones',
+    run: async (c) => {
+      const image = await parentImage(c);
+      await c.close(image);
+      await c.call('rbd_remove', c.io, 'p');
+      await clone(c, 'c');
+      await c.call('rbd_remove', c.io, 'p');
+      await c.call('rbd_trash_move', c.io, 'p', 0);
+      const child = await c.open('c', { as: 'child' });
+      await c.read(child, 0, 8192);
+      const [spec, snap] = [new Bytes('parent', Buffer.alloc(linkedImageSpec.size)), new Bytes('snap', Buffer.alloc(snapSpec.size))];
+      await c.call('rbd_get_parent', child, spec, snap);
+      c.note({ trash: linkedImageSpec.read(spec.buffer)['trash'] });
+      await c.close(child);
+      await c.call('rbd_remove', c.io, 'c');
+      await c.noteNames();
+    },
+  },
+];

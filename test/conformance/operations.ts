@@ -1,0 +1,160 @@
+// The single steps of the random test: each makes one or a few calls on a small world of names and handles, and is told
+// everything it needs by plain data, so that two libraries can be led through the same sequence.
+import { Bytes, Handle, Out, Shown, type Argument } from './transcript.js';
+import { snapInfo, trashInfo, type Context } from './context.js';
+import { textsIn } from '../lib/memory.js';
+
+export type Step = { op: string } & Record<string, string | number | boolean>;
+
+/** What is open, by slot. */
+export class World {
+  readonly handles = new Map<number, Handle>();
+  private readonly trash = new Map<string, string>();
+
+  constructor(readonly c: Context) {}
+
+  /** Runs a step and gives the lines that it wrote down. */
+  async run(step: Step): Promise<string[]> {
+    const before = this.c.lines.length;
+    const operation = OPERATIONS[step.op];
+    if (operation === undefined) throw new Error(`no operation is called ${step.op}`);
+    await operation(this, step);
+    return this.c.lines.slice(before);
+  }
+
+  image(step: Step): Handle {
+    return this.handles.get(Number(step['slot'])) ?? new Handle('none');
+  }
+
+  /** Closes everything. */
+  async end(): Promise<void> {
+    for (const handle of this.handles.values()) await this.c.silent('rbd_close', handle);
+    this.handles.clear();
+    this.c.end();
+  }
+
+  /** Puts an image into the trash, remembering under which id it is found there. */
+  async toTrash(name: string): Promise<void> {
+    if (await this.c.call('rbd_trash_move', this.c.io, name, 0) < 0) return;
+    const max = new Out('max', 'u64', 64);
+    const list = new Bytes('list', Buffer.alloc(64 * trashInfo.size));
+    const count = Number(await this.c.silent('rbd_trash_list', this.c.io, list, max));
+    const known = new Set(this.trash.values());
+    const entry = trashInfo.readAll(list.buffer, Math.max(0, count)).find((e) => e['name'] === name && !known.has(String(e['id'])));
+    if (entry !== undefined) this.trash.set(name, String(entry['id']));
+    if (count >= 0) await this.c.silent('rbd_trash_list_cleanup', list, count);
+  }
+
+  trashId(name: string): Argument {
+    return new Shown(`<id of ${name}>`, this.trash.get(name) ?? 'nosuchid');
+  }
+
+  forgetTrash(name: string): void {
+    this.trash.delete(name);
+  }
+}
+
+type Operation = (w: World, s: Step) => Promise<void>;
+
+const text = (s: Step, key: string) => String(s[key]);
+const number = (s: Step, key: string) => Number(s[key]);
+const data = (value: number, length: number) => new Bytes(`<${value}*${length}>`, Buffer.alloc(Math.max(1, length), value));
+
+// Operations on an open image do nothing where the slot is empty; it is so on both sides.
+function open(operation: (w: World, s: Step, image: Handle) => Promise<void>): Operation {
+  return async (w, s) => {
+    const image = w.handles.get(number(s, 'slot'));
+    if (image !== undefined) await operation(w, s, image);
+  };
+}
+
+async function snapshots(w: World, image: Handle): Promise<void> {
+  const max = new Out('max', 'i32', 32);
+  const list = new Bytes('snaps', Buffer.alloc(33 * snapInfo.size));
+  const count = await w.c.call('rbd_snap_list', image, list, max);
+  w.c.note({ snaps: snapInfo.readAll(list.buffer, Math.max(0, count)).map((s) => `${s['name']}:${s['size']}`).sort() });
+  if (count >= 0) await w.c.silent('rbd_snap_list_end', list);
+}
+
+const OPERATIONS: Record<string, Operation> = {
+  create: async (w, s) => {
+    await w.c.call('rbd_create3', w.c.io, text(s, 'name'), number(s, 'size'), number(s, 'features'), new Out('order', 'i32', number(s, 'order')), 0, 0);
+  },
+  open: async (w, s) => {
+    const slot = number(s, 'slot');
+    if (w.handles.has(slot)) return;
+    const handle = new Handle(`h${slot}`);
+    if (await w.c.call('rbd_open', w.c.io, text(s, 'name'), handle.ref, null) === 0) w.handles.set(slot, handle);
+  },
+  // A handle that only reads is not told what others do to its image, so it is closed again in the same step.
+  look: async (w, s) => {
+    const handle = new Handle('reader');
+    const snap = text(s, 'snap') === '' ? null : text(s, 'snap');
+    if (await w.c.call(s['readOnly'] === true ? 'rbd_open_read_only' : 'rbd_open', w.c.io, text(s, 'name'), handle.ref, snap) !== 0) return;
+    await w.c.get('rbd_get_size', handle, 'size');
+    await w.c.read(handle, number(s, 'offset'), number(s, 'length'));
+    if (snap !== null || s['readOnly'] === true) await w.c.write(handle, number(s, 'offset'), number(s, 'length'), 1);
+    await w.c.call('rbd_close', handle);
+  },
+  close: open(async (w, s, image) => {
+    await w.c.call('rbd_close', image);
+    w.handles.delete(number(s, 'slot'));
+  }),
+  remove: async (w, s) => { await w.c.call('rbd_remove', w.c.io, text(s, 'name')); },
+  rename: async (w, s) => { await w.c.call('rbd_rename', w.c.io, text(s, 'name'), text(s, 'to')); },
+  list: async (w) => { await w.c.noteNames(); },
+  write: open(async (w, s, image) => { await w.c.write(image, number(s, 'offset'), number(s, 'length'), number(s, 'value')); }),
+  read: open(async (w, s, image) => { await w.c.read(image, number(s, 'offset'), number(s, 'length')); }),
+  discard: open(async (w, s, image) => { await w.c.call('rbd_discard', image, number(s, 'offset'), number(s, 'length')); }),
+  zeroes: open(async (w, s, image) => { await w.c.call('rbd_write_zeroes', image, number(s, 'offset'), number(s, 'length'), s['thick'] === true ? 1 : 0, 0); }),
+  writesame: open(async (w, s, image) => {
+    await w.c.call('rbd_writesame', image, number(s, 'offset'), number(s, 'length'), data(number(s, 'value'), number(s, 'unit')), number(s, 'unit'), 0);
+  }),
+  compare: open(async (w, s, image) => {
+    const mismatch = new Out('mismatch', 'u64', 99);
+    const length = number(s, 'length');
+    await w.c.call('rbd_compare_and_write', image, number(s, 'offset'), length, data(number(s, 'was'), length), data(number(s, 'value'), length), mismatch, 0);
+    w.c.show(mismatch);
+  }),
+  flush: open(async (w, _, image) => { await w.c.call('rbd_flush', image); }),
+  resize: open(async (w, s, image) => {
+    await w.c.call('rbd_resize', image, number(s, 'size'));
+    await w.c.get('rbd_get_size', image, 'size');
+  }),
+  ask: open(async (w, _, image) => {
+    await w.c.get('rbd_get_size', image, 'size');
+    await w.c.get('rbd_get_features', image, 'features');
+    await w.c.get('rbd_get_overlap', image, 'overlap');
+    await w.c.get('rbd_get_stripe_unit', image, 'unit');
+  }),
+  features: open(async (w, s, image) => {
+    await w.c.call('rbd_update_features', image, number(s, 'features'), s['on'] === true ? 1 : 0);
+    await w.c.get('rbd_get_features', image, 'features');
+  }),
+  setKey: open(async (w, s, image) => { await w.c.call('rbd_metadata_set', image, text(s, 'key'), text(s, 'value')); }),
+  removeKey: open(async (w, s, image) => { await w.c.call('rbd_metadata_remove', image, text(s, 'key')); }),
+  keys: open(async (w, _, image) => {
+    const [keys, values] = [new Bytes('keys', Buffer.alloc(4096)), new Bytes('values', Buffer.alloc(4096))];
+    const [keysSize, valuesSize] = [new Out('keysSize', 'u64', 4096), new Out('valuesSize', 'u64', 4096)];
+    await w.c.call('rbd_metadata_list', image, '', 0, keys, keysSize, values, valuesSize);
+    w.c.note({ keys: textsIn(keys.buffer, Number(keysSize.value)), values: textsIn(values.buffer, Number(valuesSize.value)) });
+  }),
+  lock: open(async (w, s, image) => { await w.c.call('rbd_lock_exclusive', image, text(s, 'cookie')); }),
+  lockShared: open(async (w, s, image) => { await w.c.call('rbd_lock_shared', image, text(s, 'cookie'), 'tag'); }),
+  unlock: open(async (w, s, image) => { await w.c.call('rbd_unlock', image, text(s, 'cookie')); }),
+  toTrash: async (w, s) => { await w.toTrash(text(s, 'name')); },
+  fromTrash: async (w, s) => {
+    if (await w.c.call('rbd_trash_restore', w.c.io, w.trashId(text(s, 'name')), text(s, 'to')) === 0) w.forgetTrash(text(s, 'name'));
+  },
+  snapCreate: open(async (w, s, image) => { await w.c.call('rbd_snap_create', image, text(s, 'snap')); }),
+  snapRemove: open(async (w, s, image) => { await w.c.call('rbd_snap_remove', image, text(s, 'snap')); }),
+  snapProtect: open(async (w, s, image) => { await w.c.call('rbd_snap_protect', image, text(s, 'snap')); }),
+  snapUnprotect: open(async (w, s, image) => { await w.c.call('rbd_snap_unprotect', image, text(s, 'snap')); }),
+  snapRollback: open(async (w, s, image) => { await w.c.call('rbd_snap_rollback', image, text(s, 'snap')); }),
+  snapRename: open(async (w, s, image) => { await w.c.call('rbd_snap_rename', image, text(s, 'snap'), text(s, 'to')); }),
+  snaps: open(async (w, _, image) => { await snapshots(w, image); }),
+  clone: async (w, s) => {
+    await w.c.call('rbd_clone', w.c.io, text(s, 'name'), text(s, 'snap'), w.c.io, text(s, 'to'), 61, new Out('order', 'i32', 0));
+  },
+  flatten: open(async (w, _, image) => { await w.c.call('rbd_flatten', image); }),
+};

@@ -1,0 +1,114 @@
+// Random sequences of calls: the real library and ours are led through the same steps and asked the same, and every answer is
+// compared at once. `npm run conformance:random [STEPS [SEED]]` is the long form.
+import { startCeph } from '../ceph/cluster.js';
+import { libraryDir, serve } from '../lib/served.js';
+import { MiB, OTHER_POOL, POOL } from './context.js';
+import { Lead } from './lead.js';
+import type { Step } from './operations.js';
+
+/** A small generator with a seed (mulberry32), so that a sequence can be had again. */
+export class Random {
+  constructor(private state: number) {}
+
+  next(): number {
+    this.state = (this.state + 0x6d2b79f5) | 0;
+    let t = Math.imul(this.state ^ (this.state >>> 15), 1 | this.state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  }
+
+  below(n: number): number {
+    return Math.floor(this.next() * n);
+  }
+
+  of<T>(list: readonly T[]): T {
+    return list[this.below(list.length)]!;
+  }
+}
+
+const NAMES = ['a', 'b', 'c', 'd/e'];
+const SNAPS = ['s1', 's2', 's3'];
+const SIZES = [0, 1, 5000, MiB, 4 * MiB, 4 * MiB + 513, 9 * MiB];
+const LENGTHS = [0, 1, 100, 512, 4096, 5000, 65536, 70000, MiB];
+const WEIGHTS: [string, number][] = [
+  ['create', 8], ['open', 14], ['look', 5], ['close', 7], ['remove', 4], ['rename', 2], ['list', 1], ['write', 22], ['read', 16], ['discard', 4], ['zeroes', 4],
+  ['writesame', 3], ['compare', 4], ['flush', 1], ['resize', 5], ['ask', 3], ['features', 2], ['setKey', 3], ['removeKey', 2], ['keys', 2],
+  ['lock', 2], ['lockShared', 1], ['unlock', 3], ['toTrash', 1], ['fromTrash', 1],
+];
+const SNAPSHOT_WEIGHTS: [string, number][] = [
+  ['snapCreate', 4], ['snapRemove', 3], ['snapProtect', 2], ['snapUnprotect', 2], ['snapRollback', 2], ['snapRename', 1], ['snaps', 2], ['clone', 3], ['flatten', 1],
+];
+
+function pick(random: Random, weights: [string, number][]): string {
+  let at = random.below(weights.reduce((sum, [, w]) => sum + w, 0));
+  for (const [op, weight] of weights) {
+    at -= weight;
+    if (at < 0) return op;
+  }
+  throw new Error('weights do not add up');
+}
+
+/** The next step. It may well make no sense: refusals are compared too. */
+export function step(random: Random, options: { snapshots: boolean }): Step {
+  const op = pick(random, options.snapshots ? [...WEIGHTS, ...SNAPSHOT_WEIGHTS] : WEIGHTS);
+  const offset = random.of([0, 1, 511, 512, 4000, 4096, 65536, MiB - 100, 4 * MiB - 300, 4 * MiB, 8 * MiB]);
+  const length = random.of(LENGTHS);
+  const value = 1 + random.below(250);
+  // Compare-and-write stays inside one sector, beyond which the real 16.2 refuses it.
+  const sector = 512 * random.below(20);
+  const inSector = random.below(512);
+  const unit = random.of([1, 100, 512]);
+  return {
+    op, slot: random.below(4), name: random.of(NAMES), to: op === 'snapRename' ? random.of(SNAPS) : random.of(NAMES),
+    snap: op === 'look' && random.below(2) > 0 ? '' : options.snapshots || op !== 'look' ? random.of(SNAPS) : 'nosnap',
+    readOnly: random.below(5) === 0, size: random.of(SIZES), order: random.of([0, 0, 0, 12, 16, 22, 25, 11]), features: featuresFor(op, random), on: random.below(2) === 0,
+    offset: op === 'compare' ? sector + inSector : offset,
+    length: op === 'compare' ? 1 + random.below(512 - inSector) : op === 'writesame' ? unit * random.below(200) : length,
+    unit, value, was: random.of([0, value]), thick: random.below(4) === 0, key: random.of(['k', 'kk', 'x/y']), cookie: random.of(['c1', 'c2']),
+  };
+}
+
+function featuresFor(op: string, random: Random): number {
+  if (op === 'features') return random.of([4, 8, 16, 24, 28, 32, 0, 2]);
+  return random.of([61, 61, 1, 5, 13, 0]);
+}
+
+export interface Outcome {
+  steps: number;
+  calls: number;
+  /** What differed, with the steps before it; empty where nothing did. */
+  difference: string;
+}
+
+/** Leads both through `count` steps from `seed`. */
+export async function compareRandomly(real: Lead, ours: Lead, options: { count: number; seed: number; snapshots: boolean }): Promise<Outcome> {
+  const random = new Random(options.seed);
+  const trail: string[] = [];
+  let calls = 0;
+  for (let n = 0; n < options.count; n++) {
+    const next = step(random, options);
+    const [expected, got] = await Promise.all([real.take(next), ours.take(next)]);
+    calls += expected.filter((line) => !line.startsWith('  ')).length;
+    trail.push(...expected.map((line) => `    ${line}`));
+    if (trail.length > 60) trail.splice(0, trail.length - 60);
+    const at = expected.findIndex((line, i) => line !== got[i]);
+    if (at >= 0 || expected.length !== got.length) {
+      const difference = [`seed ${options.seed}, step ${n}: ${next.op}`, ...trail, `  - ${expected[at] ?? '(nothing more)'}`, `  + ${got[at] ?? '(nothing more)'}`].join('\n');
+      return { steps: n + 1, calls, difference };
+    }
+  }
+  return { steps: options.count, calls, difference: '' };
+}
+
+/** Starts both and compares; for the command and for the test. */
+export async function compareFresh(options: { count: number; seed: number; snapshots: boolean }): Promise<Outcome> {
+  const [ceph, served] = await Promise.all([startCeph({ pools: [POOL, OTHER_POOL] }), serve()]);
+  const real = new Lead({ name: 'real', conf: ceph.conf });
+  const ours = new Lead({ name: 'local', conf: served.conf, libraryDir });
+  try {
+    return await compareRandomly(real, ours, options);
+  } finally {
+    await Promise.all([real.end(), ours.end()]);
+    await Promise.all([ceph.destroy(), served.destroy()]);
+  }
+}
