@@ -61,34 +61,63 @@ struct Chain::Work {
   void write();
 };
 
+const std::vector<uint16_t>* LayerSet::owners(uint64_t page) const {
+  constexpr size_t worth_it = 4;
+  if (items.size() <= worth_it || items.size() > UINT16_MAX) return nullptr;
+  if (page < list_of_page_.size() && list_of_page_[page]) return &lists_[list_of_page_[page] - 1u];
+  std::vector<uint16_t> found;
+  for (size_t i = 0; i < items.size(); ++i) {
+    const Layer& layer = *items[i].layer;
+    if (layer.is_cow && items[i].is_frozen) {
+      if (!layer.header_is_known || !layer.map.is_known(page / LayerMap::pages_per_chunk)) return nullptr;
+      if (layer.map.is_page_empty(page)) continue;
+    }
+    found.push_back(static_cast<uint16_t>(i));
+  }
+  // There are few different lists.
+  auto same = std::find(lists_.begin(), lists_.end(), found);
+  if (same == lists_.end()) {
+    if (lists_.size() >= UINT16_MAX - 1) return nullptr;
+    same = lists_.insert(lists_.end(), std::move(found));
+  }
+  if (list_of_page_.size() <= page) list_of_page_.resize(page + 1);
+  list_of_page_[page] = static_cast<uint16_t>(same - lists_.begin() + 1);
+  return &*same;
+}
+
 Missing resolve(const LayerSet& set, size_t first, size_t last, uint64_t offset, uint64_t end,
                 std::vector<Piece>& out) {
   while (offset < end) {
     uint64_t blocks = (end - offset) / block_bytes;
     uint64_t counted = UINT64_MAX;  // what the layers so far let count
     Piece piece{Piece::Kind::absent, nullptr, offset, 0, 0};
-    for (size_t i = first; i < last; ++i) {
+    const uint64_t block = offset / block_bytes;
+    const std::vector<uint16_t>* owners = set.owners(block / layer::blocks_per_page);
+    if (owners) blocks = std::min(blocks, layer::blocks_per_page - block % layer::blocks_per_page);
+    const size_t candidates = owners ? owners->size() : last;
+    for (size_t c = owners ? 0 : first; c < candidates; ++c) {
+      const size_t i = owners ? (*owners)[c] : c;
+      if (i < first || i >= last) continue;
       const LayerSet::Item& item = set.items[i];
-      Layer& layer = *item.layer;
+      Layer& found = *item.layer;
       if (offset >= item.size) {
         piece.kind = Piece::Kind::zero;
         break;
       }
       counted = std::min(counted, item.size);
       blocks = std::min(blocks, (round_up(item.size) - offset) / block_bytes);
-      if (!layer.is_cow) {
+      if (!found.is_cow) {
         piece.kind = Piece::Kind::data;
-        piece.layer = &layer;
+        piece.layer = &found;
         break;
       }
-      const uint64_t block = offset / block_bytes;
-      if (!layer.header_is_known || !layer.map.is_known(LayerMap::chunk_of(block))) {
+      if (!found.header_is_known || !found.map.is_known(LayerMap::chunk_of(block))) {
         return {item.layer, LayerMap::chunk_of(block)};
       }
-      const Entry entry = layer.map.run(block, blocks, blocks);
+      const Entry entry = found.map.run(block, blocks, blocks);
       if (entry == Entry::absent) continue;
       piece.kind = entry == Entry::data ? Piece::Kind::data : Piece::Kind::zero;
-      piece.layer = entry == Entry::data ? &layer : nullptr;
+      piece.layer = entry == Entry::data ? &found : nullptr;
       break;
     }
     piece.length = blocks * block_bytes;
@@ -253,7 +282,10 @@ int Chain::set_layers(std::vector<LayerSpec> layers, uint64_t size, Leave leave)
         if (item.layer->id == spec.id && (item.is_frozen || s.leave != Leave::none)) layer = item.layer;
       }
       if (!layer) layer = std::make_shared<Layer>(spec.id, spec.is_cow, spec.volume);
-      fresh->items.push_back({std::move(layer), spec.size, spec.is_frozen});
+      // What is behind a layer's size is zero, whatever is below: so sizes never grow downwards.
+      const uint64_t counts =
+          fresh->items.empty() ? spec.size : std::min(spec.size, fresh->items.back().size);
+      fresh->items.push_back({std::move(layer), counts, spec.is_frozen});
     }
     before = std::move(s.set);
     s.set = std::move(fresh);

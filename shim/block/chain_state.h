@@ -22,6 +22,15 @@ struct LayerSet {
   std::vector<Item> items;  // newest first
 
   bool has_head() const { return !items.empty() && items[0].layer->is_cow && !items[0].is_frozen; }
+
+  // Which layers may own anything of a page of the map: the head, plain ones, and those whose page is not
+  // empty. Found out once a page, so that a long chain of layers that own nothing there costs no more than a
+  // short one. Null as long as a map is not known, and for short chains. The chain's lock must be held.
+  const std::vector<uint16_t>* owners(uint64_t page) const;
+
+ private:
+  mutable std::vector<uint16_t> list_of_page_;  // 0: not known, else one more than an index of lists_
+  mutable std::vector<std::vector<uint16_t>> lists_;
 };
 
 // A stretch of a request and where its bytes are.

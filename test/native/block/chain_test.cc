@@ -2,6 +2,8 @@
 // leaves.
 #include "block/chain.h"
 
+#include <sys/wait.h>
+
 #include <random>
 
 #include "block/chain_image.h"
@@ -263,6 +265,41 @@ int main() {
     image.settle();
     const auto four = image.snapshot();
     CHECK_EQ(changes(&two, four), std::string("d2+1 d50+1 z60+1 d70+1 "));
+  });
+
+  const char* forked = "a forked child asks for leave before it touches a chain, and the parent goes on";
+  tap::test(forked, [] {
+    const uint64_t size = mib;
+    auto base = frozen_cow(size, {{1, 7}});
+    auto head = cow_volume(size);
+    const LayerSpec top{.id = "head", .is_cow = true, .is_frozen = false, .size = size, .volume = head};
+    int asked = 0;
+    Chain* self = nullptr;
+    Chain chain([&](bool write) {
+      ++asked;
+      // What the image layer does in the end: it knows what the daemon granted to this process.
+      if (!write) self->set_layers({base}, size, Chain::Leave::read);
+      if (write) self->refuse(-EROFS);
+    });
+    self = &chain;
+    CHECK_EQ(chain.set_layers({top, base}, size, Chain::Leave::write), 0);
+    Sync sync(chain);
+    Bytes data(4096, 9);
+    CHECK_EQ(sync.write(8192, data.data(), 4096), 0);
+    const pid_t pid = fork();
+    if (pid == 0) {
+      alarm(20);
+      Sync own(chain);
+      const bool reads = own.bytes(4096, 4096) == Bytes(4096, 7) && asked == 1;
+      const bool refuses = own.write(8192, data.data(), 4096) == -EROFS && asked == 2;
+      _exit(reads && refuses ? 0 : 1);
+    }
+    int status = -1;
+    waitpid(pid, &status, 0);
+    CHECK_EQ(status, 0);
+    CHECK_EQ(asked, 0);
+    CHECK(sync.bytes(8192, 4096) == data);
+    CHECK_EQ(sync.flush(), 0);
   });
 
   return tap::finish();

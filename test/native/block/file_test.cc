@@ -1,9 +1,14 @@
 // FileVolume over real files: through the page cache and around it, with io_uring and with threads.
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <atomic>
 #include <csignal>
+#include <cstddef>
 #include <thread>
 
 #include "block/support.h"
@@ -313,7 +318,34 @@ void full(const Kind& kind) {
 
 }  // namespace
 
+// What QEMU's or a container's sandbox does: io_uring_setup gives EPERM.
+bool forbid_io_uring() {
+  sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program{std::size(code), code};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
 int main() {
+  tap::test("where a sandbox forbids io_uring threads do the work", [] {
+    const pid_t pid = fork();
+    if (pid == 0) {
+      alarm(60);
+      if (!forbid_io_uring()) _exit(2);
+      many_at_once({"sandbox", false, false});
+      many_at_once({"sandbox", false, true});
+      _exit(tap::counts().failures_here ? 1 : 0);
+    }
+    int status = -1;
+    waitpid(pid, &status, 0);
+    CHECK_EQ(status, 0);
+  });
+
   const Kind kinds[] = {{"io_uring, page cache", false, false},
                         {"threads, page cache", true, false},
                         {"io_uring, O_DIRECT", false, true},
