@@ -22,6 +22,9 @@ constexpr uint64_t bounce_bytes = 1024 * 1024;  // at a time
 // Up to here a write into the page cache is done by the ring's thread itself. One that has to wait (too many
 // dirty pages) then holds up what comes behind it, which waits for the same disk.
 constexpr uint64_t quick_write = 128 * 1024;
+// Up to here a read out of the page cache is done by the submitting thread; copying more would hold up an
+// event loop.
+constexpr uint64_t quick_read = 1024 * 1024;
 constexpr size_t zeroes_bytes = 64 * 1024;
 constexpr int zeroes_repeat = 16;
 
