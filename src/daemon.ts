@@ -29,6 +29,7 @@ import { startMerging } from './service/merge.js';
 import { releaseOwnershipOf } from './service/ownership.js';
 import { poolAdmin } from './service/pool-admin.js';
 import { createPool, listPools } from './service/pools.js';
+import { sessionAdmin } from './service/session-admin.js';
 import { daemonStatus } from './service/status.js';
 import { storedUsers } from './service/users.js';
 import { sweepVolumes } from './service/volumes.js';
@@ -126,7 +127,7 @@ async function furnish(ctx: Context, users: UserRecords, config: Config): Promis
 function allMethods(cluster: Cluster, about: { config: Config; stop: () => void }): Methods {
   const { ctx, users, fsid } = cluster;
   const status = () => daemonStatus(ctx, { fsid, socket: about.config.listen });
-  const admin = adminMethods({ users, pools: poolAdmin(ctx), status, stop: () => { setImmediate(about.stop); } });
+  const admin = adminMethods({ users, pools: poolAdmin(ctx), sessions: sessionAdmin(ctx), status, stop: () => { setImmediate(about.stop); } });
   const adminRpc: Methods = Object.fromEntries([...admin].map(([name, method]) => [
     name, async ({ identity, params }) => ({ result: (await method(identity, params.fields)) as object }),
   ]));

@@ -36,9 +36,28 @@ export interface PoolAdmin {
   show(name: string): Promise<PoolMapping&Readonly<Record<string, unknown>>>;
 }
 
+/** A client's connection, as `cbd2rbd session ls` shows it. */
+export interface SessionView {
+  readonly id: number;
+  readonly entity: string;
+  readonly program: string;
+  readonly pid: number;
+  readonly uid: number;
+  readonly address: string;
+  /** Images that it has open: "pool/image". */
+  readonly images: readonly string[];
+}
+
+export interface SessionAdmin {
+  list(): Promise<readonly SessionView[]>;
+  /** Cuts a session off: what it held is free. ENOENT. */
+  kill(id: number): Promise<void>;
+}
+
 export interface AdminPorts {
   readonly users: UserRecords;
   readonly pools: PoolAdmin;
+  readonly sessions: SessionAdmin;
   /** Plain figures and texts for `cbd2rbd status`. */
   readonly status: () => Promise<Readonly<Record<string, unknown>>>;
   /** Ends the daemon in order, after the answer went out. */
@@ -63,6 +82,13 @@ export function adminMethods(ports: AdminPorts): ReadonlyMap<string, AdminMethod
     },
     'admin.pool.list': async () => ({pools: await ports.pools.list()}),
     'admin.pool.show': async (params) => ports.pools.show(text(params, 'name')),
+    'admin.session.list': async () => ({sessions: await ports.sessions.list()}),
+    'admin.session.kill': async (params) => {
+      const id = params['id'];
+      if (typeof id !== 'number' || !Number.isSafeInteger(id)) throw new ServiceError('EINVAL', 'id is no whole number');
+      await ports.sessions.kill(id);
+      return {};
+    },
     'admin.user.add': (params) => addUser(ports.users, params),
     'admin.user.list': async () => ({users: (await ports.users.list()).map(withoutKey)}),
     'admin.user.show': async (params) => existing(ports.users, entityOf(params)),

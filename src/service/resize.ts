@@ -6,6 +6,7 @@ import { checkSize, imageById } from './images.js';
 import { freezeHead, layerIn, volumeBytes } from './layers.js';
 import { mergeLater } from './merge.js';
 import { whileQuiesced } from './quiesce.js';
+import { requireQuota } from './quota.js';
 import { imageKey, keys, type ImageRecord, type ImageRef, type LayerRecord } from './records.js';
 import { changed } from './state.js';
 import { readRecord, transact, type Tx } from './transact.js';
@@ -34,6 +35,7 @@ async function grow(ctx: Context, image: ImageRef, size: number, finish: Finish)
   return ctx.imageLocks.run(imageKey(image), async () => {
     const record = await imageById(ctx, image);
     if (size < record.size) throw new ServiceError('EAGAIN', `image ${record.name} was resized meanwhile`);
+    await requireQuota(ctx, record.dataPool ?? record.pool);
     const volumeSize = record.head ? await growHead(ctx, record, size) : 0;
     await transact(ctx.store, async (tx) => {
       const now = await imageIn(tx, image);

@@ -7,6 +7,7 @@ import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { backendOf, getPool, placeOf } from './pools.js';
 import { volumeBytes } from './layers.js';
+import { requireQuota } from './quota.js';
 import { keys, type IntentRecord, type LayerRecord } from './records.js';
 import { transact, type Tx } from './transact.js';
 
@@ -36,6 +37,7 @@ export function volumeSizeFor(backend: Backend, bytes: number): number {
 
 /** Makes the volume of a layer: all zeroes, which is also what an empty cow layer looks like. */
 export async function makeLayer(ctx: Context, { pool, image, kind, size }: LayerPlan): Promise<NewLayer> {
+  await requireQuota(ctx, pool);
   const { backend } = await whereabouts(ctx, pool);
   const volumeSize = volumeSizeFor(backend, volumeBytes(kind, size));
   const id = `layer-${randomBytes(8).toString('hex')}`;

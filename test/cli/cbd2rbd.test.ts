@@ -6,6 +6,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import t from 'tap';
+import {DaemonClient} from '../../src/cli/client.js';
 import {commands} from '../../src/cli/commands.js';
 import {run} from '../../src/cli/run.js';
 import {isKey} from '../../src/access/key.js';
@@ -123,6 +124,17 @@ t.test('who has no mon "allow *" is refused, with his key or without', async (t)
   t.equal(refused.code, 1);
   t.match(refused.stderr, /client\.small may not use "admin\.user\.list" \(errno 13\)/);
   t.match((await cli('--user', 'ghost', 'status')).stderr, /\(errno 13\)/);
+});
+
+t.test('sessions are listed, and one is cut off', async (t) => {
+  const other = await DaemonClient.open({socket: join(dir, 'cbd2rbd.sock'), entity: 'client.admin', keyrings: []});
+  t.teardown(() => other.close());
+  const listed = JSON.parse((await cli('session', 'ls', '--json')).stdout) as {id: number, pid: number, entity: string}[];
+  t.ok(listed.length >= 2, 'this one and the asking one');
+  t.match(listed[0], {entity: 'client.admin', pid: process.pid});
+  t.equal((await cli('session', 'kill', String(listed[0]?.id))).code, 0);
+  t.match((await cli('session', 'kill', String(listed[0]?.id))).stderr, /there is no session \d+ \(errno 2\)/);
+  t.equal((await cli('session', 'kill', 'x')).code, 2);
 });
 
 t.test('mistakes in the command line name themselves and leave code 2', async (t) => {
