@@ -27,7 +27,6 @@ export interface Config {
   readonly curvebsNebdSocket: string;
   readonly curvebsRootPasswordFile: string|undefined;
   readonly curvebsOwner: string;
-  readonly curvebsSnapshotClone: string|undefined;
   /** Central options for clients by section: "global", "client", "client.cinder". */
   readonly ceph: ReadonlyMap<string, ReadonlyMap<string, string>>;
   /** Where each option's value came from, for `config show`. */
@@ -121,7 +120,6 @@ function build(parts: Pick<Config, 'dir'|'file'|'sources'|'ceph'>): Config {
     curvebsNebdSocket: value('curvebs_nebd_socket'),
     curvebsRootPasswordFile: value('curvebs_root_password_file') || undefined,
     curvebsOwner: value('curvebs_owner'),
-    curvebsSnapshotClone: value('curvebs_snapshotclone') || undefined,
   };
 }
 

@@ -84,10 +84,6 @@ export const options = [
     name: 'curvebs_owner', kind: 'text', byDefault: () => 'cbd2rbd',
     help: ['CurveBS: the owner of directories and volumes of pools that name none.'],
   },
-  {
-    name: 'curvebs_snapshotclone', kind: 'text', isOptional: true, byDefault: () => '',
-    help: ['CurveBS: the address of snapshotcloneserver, host:port. Empty: no archives.'],
-  },
 ] as const satisfies readonly Option[];
 
 export type OptionName = (typeof options)[number]['name'];

@@ -41,7 +41,6 @@ In cbd2rbd's configuration:
 
   curvebs_mds = ${cluster.mdsAddresses.join(', ')}
   curvebs_nebd_socket = ${cluster.nebdSocket}
-  curvebs_snapshotclone = ${cluster.snapshotClone.address}
   curvebs_root_password_file = ${passwordFile}
 
 then:

@@ -66,13 +66,15 @@ export class ClusterProcess {
 export interface Stack {
   readonly folder: string;
   readonly daemon: TestDaemon;
+  /** The configuration that clients read. */
+  readonly conf: string;
   /** For clients: our libraries, our daemon. */
   readonly environment: NodeJS.ProcessEnv;
   stop(): Promise<void>;
 }
 
-/** A daemon on a stand-in that runs already. Its pool "rbd" is CurveBS's directory /rbd. */
-export async function startStack(curvebs: { mdsAddresses: readonly string[]; nebdSocket: string }): Promise<Stack> {
+/** A daemon on a stand-in that runs already. Its pool "rbd", and each of `pools`, is CurveBS's directory of that name. */
+export async function startStack(curvebs: { mdsAddresses: readonly string[]; nebdSocket: string }, pools: readonly string[] = []): Promise<Stack> {
   const folder = mkdtempSync(join(tmpdir(), 'cbd-c-'));
   const password = join(folder, 'root-password');
   writeFileSync(password, DEFAULT_ROOT_PASSWORD);
@@ -81,12 +83,12 @@ export async function startStack(curvebs: { mdsAddresses: readonly string[]; neb
     CBD2RBD_CURVEBS_ROOT_PASSWORD_FILE: password, CBD2RBD_REQUEST_TIMEOUT: '10s',
   });
   const admin = await daemon.client();
-  await admin.call('admin.pool.map', { name: 'rbd', backend: 'curvebs', dir: '/rbd', owner: 'cinder' });
+  for (const name of ['rbd', ...pools]) await admin.call('admin.pool.map', { name, backend: 'curvebs', dir: `/${name}`, owner: 'cinder' });
   admin.close();
   const conf = join(folder, 'ceph.conf');
   writeFileSync(conf, `[global]\nfsid = ${daemon.daemon.fsid}\ncbd2rbd_socket = ${daemon.socket}\nmon_host = 127.0.0.1\n`);
   return {
-    folder, daemon,
+    folder, daemon, conf,
     environment: { ...process.env, CEPH_CONF: conf, LD_LIBRARY_PATH: resolve('build/lib') },
     async stop() {
       await daemon.stop();
@@ -96,11 +98,11 @@ export async function startStack(curvebs: { mdsAddresses: readonly string[]; neb
 }
 
 /** Both, in this process. */
-export async function startAll(options: { blockSize?: number } = {}): Promise<{ cluster: Cluster; stack: Stack; stop(): Promise<void> }> {
+export async function startAll({ pools = [], ...options }: { blockSize?: number; pools?: readonly string[] } = {}): Promise<{ cluster: Cluster; stack: Stack; stop(): Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), 'curvebs-'));
   const cluster = new Cluster({ folder, ...options });
   await cluster.start();
-  const stack = await startStack(cluster);
+  const stack = await startStack(cluster, pools);
   return {
     cluster, stack,
     async stop() {
