@@ -6,24 +6,26 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Test } from 'tap';
-import { ClusterProcess, run, startAll, startStack, type Stack } from './stack.js';
+import { Cluster } from './cluster.js';
+import { ClusterProcess, DaemonProcess, run, startAll, startStack, type Stack } from './stack.js';
+
+const FIO = ['--name=verify', '--ioengine=rbd', '--pool=rbd', '--rbdname=fio', '--clientname=admin', '--bs=16k', '--size=16M', '--verify=crc32c', '--verify_fatal=1', '--verify_state_save=0', '--randseed=11'];
 
 /** Writes and verifies for as long as `trouble` goes on; the whole range is verified again when it is over. */
-async function fioDuring(test: Test, stack: Stack, trouble: (isOver: () => boolean) => Promise<void>): Promise<void> {
+async function fioDuring(test: Test, stack: Pick<Stack, 'environment'>, trouble: (isOver: () => boolean) => Promise<void>): Promise<void> {
   const made = await run(stack.environment, 'qemu-img', 'create', '-q', '-f', 'raw', 'rbd:rbd/fio', '32M');
   test.equal(made.code, 0, `the image is made ${made.stderr}`);
-  const common = ['--name=verify', '--ioengine=rbd', '--pool=rbd', '--rbdname=fio', '--clientname=admin', '--bs=16k', '--size=16M', '--verify=crc32c', '--verify_fatal=1', '--verify_state_save=0', '--randseed=11'];
   let isOver = false;
   const troubled = trouble(() => isOver);
   for (let round = 0; !isOver; round++) {
-    const fio = run(stack.environment, 'fio', ...common, '--rw=randwrite', '--iodepth=16', '--do_verify=1', '--verify_backlog=64');
+    const fio = run(stack.environment, 'fio', ...FIO, '--rw=randwrite', '--iodepth=16', '--do_verify=1', '--verify_backlog=64');
     const { code, stdout, stderr } = await fio;
     test.equal(code, 0, `round ${round} of writing and verifying: no error and no mismatch ${code === 0 ? '' : stdout + stderr}`);
     const ended = await Promise.race([troubled.then(() => true), pause(1, false)]);
     if (ended || code !== 0) isOver = true;
   }
   await troubled;
-  const { code, stdout, stderr } = await run(stack.environment, 'fio', ...common, '--rw=randwrite', '--iodepth=16', '--verify_only=1');
+  const { code, stdout, stderr } = await run(stack.environment, 'fio', ...FIO, '--rw=randwrite', '--iodepth=16', '--verify_only=1');
   test.equal(code, 0, `all of it is as written when the trouble is over ${code === 0 ? '' : stdout + stderr}`);
 }
 
@@ -50,19 +52,37 @@ export async function killStorage(test: Test, times: number): Promise<void> {
   }
 }
 
-/** The daemon goes away without a word and comes back, so many times. */
-export async function restartDaemon(test: Test, times: number): Promise<void> {
-  const { cluster, stack, stop } = await startAll();
+/** kill -9 of the daemon, so many times, while one process has the image open all along. */
+export async function killDaemon(test: Test, times: number): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'curvebs-'));
+  const cluster = new Cluster({ folder });
+  await cluster.start();
+  const daemon = await DaemonProcess.start(cluster);
   try {
-    await fioDuring(test, stack, async (isOver) => {
-      for (let i = 0; i < times && !isOver(); i++) {
-        await pause(200 + Math.random() * 300);
-        await stack.daemon.restart();
-      }
-    });
+    const made = await run(daemon.environment, 'qemu-img', 'create', '-q', '-f', 'raw', 'rbd:rbd/fio', '32M');
+    test.equal(made.code, 0, `the image is made ${made.stderr}`);
+    const seconds = Math.ceil(times * 1.2);
+    const fio = run(daemon.environment, 'fio', ...FIO, '--rw=randwrite', '--iodepth=16', '--verify_backlog=64', '--time_based', `--runtime=${seconds}`);
+    let isOver = false;
+    void fio.then(() => (isOver = true));
+    const writes = (): number => cluster.nebdServer.counts.get('Write') ?? 0;
+    while (writes() === 0 && !isOver) await pause(5);
+    let killed = 0;
+    for (; killed < times && !isOver; killed++) {
+      const before = writes();
+      await daemon.kill();
+      while (writes() === before && !isOver) await pause(5);
+      await daemon.begin();
+      await pause(Math.random() * 300);
+    }
+    const { code, stdout, stderr } = await fio;
+    test.equal(code, 0, `no error and no mismatch ${code === 0 ? '' : stdout + stderr}`);
+    test.ok(killed >= times / 2, `the daemon was killed ${killed} times, and each time writing went on without it`);
     test.equal(cluster.nebdServer.crash, undefined, 'nothing unaligned ever arrived');
   } finally {
-    await stop();
+    await daemon.stop();
+    await cluster.stop();
+    rmSync(folder, { recursive: true, force: true });
   }
 }
 

@@ -45,7 +45,7 @@ In cbd2rbd's configuration:
 
 then:
 
-  cbd2rbd pool map volumes --backend curvebs --dir /volumes --owner cinder
+  cbd2rbd pool map volumes curvebs:/volumes --owner cinder
   qemu-img create -f raw rbd:volumes/disk 10G
 
 ready`);

@@ -63,6 +63,50 @@ export class ClusterProcess {
   }
 }
 
+/** The daemon as a process, to be killed; pool "rbd" is CurveBS's directory /rbd. */
+export class DaemonProcess {
+  private child: ChildProcess | undefined;
+
+  private constructor(readonly folder: string, private readonly settings: NodeJS.ProcessEnv) {}
+
+  static async start(curvebs: { mdsAddresses: readonly string[]; nebdSocket: string }): Promise<DaemonProcess> {
+    const folder = mkdtempSync(join(tmpdir(), 'cbd-d-'));
+    const made = new DaemonProcess(folder, {
+      ...process.env, CBD2RBD_DEFAULT_POOLS: '', CBD2RBD_CURVEBS_MDS: curvebs.mdsAddresses.join(','), CBD2RBD_CURVEBS_NEBD_SOCKET: curvebs.nebdSocket,
+    });
+    await made.begin();
+    const mapped = await run(made.settings, process.execPath, CLI, '--dir', folder, 'pool', 'map', 'rbd', 'curvebs:/rbd', '--owner', 'cinder');
+    if (mapped.code !== 0) throw new Error(mapped.stderr);
+    return made;
+  }
+
+  get environment(): NodeJS.ProcessEnv {
+    return { ...process.env, CEPH_CONF: join(this.folder, 'ceph.conf'), LD_LIBRARY_PATH: resolve('build/lib') };
+  }
+
+  async begin(): Promise<void> {
+    const child = spawn(process.execPath, [CLI, '--dir', this.folder, 'serve'], { env: this.settings, stdio: ['ignore', 'pipe', 'inherit'] });
+    this.child = child;
+    for await (const line of createInterface({ input: child.stdout })) if (line.includes('ready')) return;
+    throw new Error('the daemon ended before it was ready');
+  }
+
+  async kill(): Promise<void> {
+    const child = this.child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((done) => child.once('exit', done));
+    child.kill('SIGKILL');
+    await ended;
+  }
+
+  async stop(): Promise<void> {
+    await this.kill();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+const CLI = resolve('dist/src/cli/cbd2rbd.js');
+
 export interface Stack {
   readonly folder: string;
   readonly daemon: TestDaemon;
@@ -98,7 +142,7 @@ export async function startStack(curvebs: { mdsAddresses: readonly string[]; neb
 }
 
 /** Both, in this process. */
-export async function startAll({ pools = [], ...options }: { blockSize?: number; pools?: readonly string[] } = {}): Promise<{ cluster: Cluster; stack: Stack; stop(): Promise<void> }> {
+export async function startAll({ pools = [], ...options }: { blockSize?: number; capacity?: number; pools?: readonly string[] } = {}): Promise<{ cluster: Cluster; stack: Stack; stop(): Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), 'curvebs-'));
   const cluster = new Cluster({ folder, ...options });
   await cluster.start();
