@@ -40,8 +40,8 @@ export async function cloneImage(ctx: Context, session: Session, request: CloneR
     if (format === 1 && !snap.isProtected) throw new ServiceError('EINVAL', `snapshot ${snap.name} is not protected`);
     if ((parent.features & Feature.LAYERING) === 0) throw new ServiceError('EINVAL', `image ${parent.name} does not have the layering feature`);
     if (await findImage(ctx, to, name)) throw new ServiceError('EEXIST', `image ${name} exists`);
-    const shape = await shapeOf(ctx, session.identity.entity, to.pool, { ...options, order: options.order || parent.order });
-    if ((shape.features & Feature.LAYERING) === 0) throw new ServiceError('EINVAL', 'a clone needs the layering feature');
+    const shape = await shapeOf(ctx, session.identity.entity, to.pool, inherited(options, parent));
+    if ((shape.features & Feature.LAYERING) === 0) throw new ServiceError('ENOSYS', 'a clone needs the layering feature');
     const metadata = await listMetadata(ctx, parent);
     const id = newImageId(session);
     const image = { pool: parent.pool, namespace: parent.namespace, id: parent.id };
@@ -68,6 +68,13 @@ export async function cloneImage(ctx: Context, session: Session, request: CloneR
     if (format === 2 && (parent.opFeatures & OpFeature.CLONE_PARENT) === 0) await changed(ctx, parent);
     return made;
   });
+}
+
+/** What is not asked for is as the parent has it; a stripe unit that does not fit a smaller object is refused then, as by librbd. */
+function inherited(options: CreateOptions, parent: ImageRecord): CreateOptions {
+  const { order, stripeUnit, stripeCount } = parent;
+  const striping = options.stripeUnit || options.stripeCount ? {} : { stripeUnit, stripeCount };
+  return { ...options, order: options.order || order, ...striping };
 }
 
 /** "auto" is 1: what 16.2.15 takes until an administrator asks for newer clients. */

@@ -4,10 +4,11 @@ import { randomUUID } from 'node:crypto';
 import { OpFeature, childRecords } from './children.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
+import { Feature } from './features.js';
 import { changeImage, imageById } from './images.js';
 import { freezeHead, refer, release } from './layers.js';
 import { mergeLater } from './merge.js';
-import { checkName } from './names.js';
+import { checkNoNul } from './names.js';
 import { whileQuiesced } from './quiesce.js';
 import { removeImageRecords } from './remove.js';
 import { imageKey, keys, type ImageRecord, type ImageRef, type IntentRecord, type SnapRecord } from './records.js';
@@ -18,6 +19,7 @@ import { finishRemovals } from './volumes.js';
 
 /** EEXIST, EDQUOT, ETIMEDOUT. Returns the snapshot's id. */
 export async function createSnapshot(ctx: Context, image: ImageRef, { name, op }: { name: string; op?: string }): Promise<{ id: number }> {
+  checkNoNul('snapshot name', name);
   const made = await ctx.ops.once<{ id: number }>(op, (finish) => {
     return whileQuiesced(ctx, image, 'snapshot', () => transact(ctx.store, async (tx) => {
       const record = await tx.get<ImageRecord>(keys.image(image));
@@ -75,18 +77,19 @@ export async function dropTrashedSnap(ctx: Context, image: ImageRef, snapId: num
   if (record?.snaps.find(({ id }) => id === snapId)?.namespace.type === 'trash') await removeSnapshot(ctx, image, { id: snapId });
 }
 
-/** ENOENT, EEXIST, EINVAL. */
+/** ENOENT, EEXIST. RBD takes any name, the empty one too. */
 export async function renameSnapshot(ctx: Context, image: ImageRef, { name, to }: { name: string; to: string }): Promise<void> {
-  checkName('snapshot', to);
+  checkNoNul('snapshot name', to);
   await changeSnap(ctx, image, name, (snap, record) => {
     if (findUserSnap(record, to)) throw new ServiceError('EEXIST', `image ${record.name} has a snapshot ${to}`);
     return { ...snap, name: to };
   });
 }
 
-/** ENOENT; EBUSY where it is protected already. */
+/** ENOENT; ENOSYS where the image cannot have clones; EBUSY where it is protected already. */
 export async function protectSnapshot(ctx: Context, image: ImageRef, name: string): Promise<void> {
-  await changeSnap(ctx, image, name, (snap) => {
+  await changeSnap(ctx, image, name, (snap, record) => {
+    if ((record.features & Feature.LAYERING) === 0) throw new ServiceError('ENOSYS', `image ${record.name} does not have the layering feature`);
     if (snap.isProtected) throw new ServiceError('EBUSY', `snapshot ${name} is protected already`);
     return { ...snap, isProtected: true };
   });

@@ -144,7 +144,9 @@ t.test('clones of format 1 need protection and hold their snapshot', async (t) =
   t.equal(await clone('k', { snap: 'none' }), -2);
   t.equal(await clone('k', { image: 'none' }), -2);
   t.equal(await c.code('clone', { at, image: 's', to: at, name: 'k', options: {} }), -22);
-  t.equal(await clone('k', { options: { features: 4 } }), -22);
+  t.equal(await clone('k', { options: { features: 4 } }), -38);
+  t.equal(await clone('k', { options: { order: 11 } }), -33);
+  t.equal(await clone('k', { options: { order: 20 } }), -22, 'the parent\'s stripe unit does not fit');
   t.equal(await clone('k'), 0);
   t.equal(await clone('k'), -17);
   const state = await open(c, 'k', 9);
