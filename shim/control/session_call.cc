@@ -42,7 +42,7 @@ size_t fd_count(const Json& body) {
 
 uint32_t SessionCore::limit_ms(const char* method) const {
   std::string text;
-  options_.config(is_monitors(method) ? "rados_mon_op_timeout" : "rados_osd_op_timeout", text);
+  config(is_monitors(method) ? "rados_mon_op_timeout" : "rados_osd_op_timeout", text);
   double seconds = strtod(text.c_str(), nullptr);
   return seconds > 0 ? static_cast<uint32_t>(std::min(seconds * 1000, 4e9)) : 0;
 }

@@ -52,26 +52,35 @@ int Wire::open(const std::string& path, std::shared_ptr<Wire>& wire) {
 }
 
 int Wire::send(std::string_view line, const Deadline& deadline) {
-  std::unique_lock lock(sending_, std::defer_lock);
-  if (deadline.is_never()) {
-    lock.lock();
-  } else if (!lock.try_lock_until(deadline.at())) {
-    return -ETIMEDOUT;
+  {
+    std::unique_lock lock(mutex_);
+    if (!deadline.wait(turn_, lock, [&] { return !sending_; })) return -ETIMEDOUT;
+    sending_ = true;
   }
-  return send_locked(line, deadline);
+  int error = send_whole(line, deadline);
+  end_turn();
+  return error;
 }
 
 void Wire::try_send(std::string_view line) {
-  std::unique_lock lock(sending_, std::try_to_lock);
-  if (!lock) return;
+  {
+    std::lock_guard lock(mutex_);
+    if (sending_) return;
+    sending_ = true;
+  }
   ssize_t n = ::send(fd_.get(), line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  if (n <= 0) return;
   // Begun is begun. (The kernel takes lines of this size whole or not at all.)
-  line.remove_prefix(static_cast<size_t>(n));
-  if (send_locked(line, Deadline::never()) != 0) shut();
+  if (n > 0 && send_whole(line.substr(static_cast<size_t>(n)), Deadline::never()) != 0) shut();
+  end_turn();
 }
 
-int Wire::send_locked(std::string_view line, const Deadline& deadline) {
+void Wire::end_turn() {
+  std::lock_guard lock(mutex_);
+  sending_ = false;
+  turn_.notify_one();
+}
+
+int Wire::send_whole(std::string_view line, const Deadline& deadline) {
   while (!line.empty()) {
     ssize_t n = ::send(fd_.get(), line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n >= 0) {

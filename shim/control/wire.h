@@ -42,12 +42,15 @@ class Wire {
 
  private:
   Wire(UniqueFd fd, UniqueFd wake) : fd_(std::move(fd)), wake_(std::move(wake)) {}
-  int send_locked(std::string_view line, const Deadline& deadline);
+  void end_turn();
+  int send_whole(std::string_view line, const Deadline& deadline);
   int fill(const Deadline& deadline);
 
   UniqueFd fd_;
   UniqueFd wake_;             // an eventfd
-  std::timed_mutex sending_;  // held while a line goes out, so that lines do not mix
+  std::mutex mutex_;           // guards `sending_`
+  std::condition_variable turn_;
+  bool sending_ = false;       // a line is going out; the next waits for its turn, so that lines do not mix
   std::string buffer_;        // the receiver's: what came and was not taken yet
   size_t scanned_ = 0;        // bytes of it known to hold no LF
   std::deque<UniqueFd> fds_;

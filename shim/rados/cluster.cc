@@ -23,7 +23,11 @@ Cluster::Cluster(std::shared_ptr<Config> config)
   control::register_for_fork(this);
 }
 
-Cluster::~Cluster() { control::unregister_for_fork(this); }
+// The session ends here, also where an ioctx or an image still holds it: their calls give -ENOTCONN from then on.
+Cluster::~Cluster() {
+  session_->close();
+  control::unregister_for_fork(this);
+}
 
 int Cluster::connect() {
   if (is_connected()) return -EISCONN;
