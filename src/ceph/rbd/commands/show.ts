@@ -46,6 +46,13 @@ function parentDocument(parent: Parent): Doc {
   return {pool: parent.pool, pool_namespace: parent.namespace, image: parent.image, snapshot: parent.snap};
 }
 
+function detailedParent(parent: Parent): Doc {
+  return {
+    pool: parent.pool, pool_namespace: parent.namespace, image: parent.image, id: parent.id, snapshot: parent.snap, trash: parent.isTrash,
+    overlap: parent.overlap,
+  };
+}
+
 // --- ls
 
 interface Row {
@@ -141,7 +148,7 @@ async function printInfo(shell: RbdShell, state: ImageState, snap: SnapState|und
         ['snapshot_count', count], ['block_name_prefix', state.prefix], ['format', 2], ['features', new List('feature', features)],
         ['op_features', new List('op_feature', ops)], ['flags', new List('flag', flags)], ...Object.entries(times),
         ...(snap ? [['protected', snap.isProtected ? 'true' : 'false'] as const] : []),
-        ...(parent ? [['parent', {...parentDocument(parent) as object, trash: parent.isTrash, overlap: parent.overlap} as Doc] as const] : []),
+        ...(parent ? [['parent', detailedParent(parent)] as const] : []),
         ...(hasStriping ? [['stripe_unit', state.stripeUnit] as const, ['stripe_count', state.stripeCount] as const] : []),
       ]))) return;
   const lines = [
