@@ -1,9 +1,11 @@
 // Compares what a library wrote down in a case with what the real one did, less the differences that are meant.
+import { readFileSync } from 'node:fs';
+import { root } from '../lib/root.js';
 import { differences, type Difference } from './differences.js';
 
 export interface Verdict {
-  kind: 'equal' | 'differs on purpose' | 'differs';
-  /** For `differs`: the lines around the first difference. */
+  kind: 'equal' | 'differs on purpose' | 'refused' | 'differs';
+  /** For `differs`: the lines around the first difference; for `refused`: the function that our ABI table refuses by name. */
   text: string;
 }
 
@@ -42,12 +44,29 @@ function replace(expected: string[], meant: Difference[], used: Set<Difference>)
   return out;
 }
 
+/** The functions that the ABI table refuses by name (docs/abi-coverage.md). */
+export function refusedFunctions(): Set<string> {
+  const rows = readFileSync(root('shim/abi/functions.tsv'), 'utf8').split('\n').map((line) => line.split('\t'));
+  return new Set(rows.filter((row) => row[4] === 'refused').map((row) => row[1]!));
+}
+
+const refused = refusedFunctions();
+
+// The function that ended the likeness, where that is one that we refuse by name, with -EOPNOTSUPP.
+function refusal(expected: string[], got: string[]): string | null {
+  const at = got.findIndex((line, i) => line !== expected[i]);
+  const match = /^(?:needed: )?(\w+)\(.*\) = -95 EOPNOTSUPP$/.exec(got[at] ?? '');
+  return match !== null && refused.has(match[1]!) ? match[1]! : null;
+}
+
 /** Compares, and refuses entries of the list that name lines which are not there or that change nothing. */
 export function compare(name: string, expected: string[], got: string[], meant = differencesOf(name)): Verdict {
   const used = new Set<Difference>();
   const adjusted = replace(expected, meant, used);
   const unused = meant.find((d) => !used.has(d));
   if (unused !== undefined) return { kind: 'differs', text: `differences.ts names lines that this case does not have: ${lines(unused.real)[0]}` };
+  const named = refusal(adjusted, got);
+  if (named !== null) return { kind: 'refused', text: named };
   if (!same(adjusted, got)) return { kind: 'differs', text: explain(adjusted, got) };
   if (meant.length === 0) return { kind: 'equal', text: '' };
   const stale = meant.find((d) => same(replace(expected, meant.filter((other) => other !== d), new Set()), got));

@@ -96,6 +96,22 @@ const others: Difference[] = [
     reason: 'Journaling is refused by name, before its pool is looked at.',
   },
   {
+    cases: ['copies: rbd_copy3 and rbd_copy4 with options, and with progress'],
+    real: ['  features=3', 'rbd_get_stripe_unit(copy, &unit) = 0', '  unit=4194304'],
+    ours: ['  features=1', 'rbd_get_stripe_unit(copy, &unit) = 0', '  unit=8388608'],
+    reason: 'A copy of another order keeps no stripe unit that was only the size of its source\'s objects.',
+  },
+  {
+    cases: ['copies: rbd_copy3 and rbd_copy4 with options, and with progress'],
+    real: 'rbd_copy4(img, io, "c", opts, 1000) = 0', ours: 'rbd_copy4(img, io, "c", opts, 1000) = -22 EINVAL',
+    reason: 'A sparse size that rbd_sparsify refuses is refused in a copy too.',
+  },
+  {
+    cases: ['copies: rbd_copy3 and rbd_copy4 with options, and with progress'],
+    real: '  images=["a", "b", "c", "d", "e", "f", "g", "src"]', ours: '  images=["a", "b", "d", "e", "f", "g", "src"]',
+    reason: 'A sparse size that rbd_sparsify refuses is refused in a copy too.',
+  },
+  {
     cases: ['namespaces: create, exists, list, remove'],
     real: `rbd_namespace_remove(io, "${'n'.repeat(12)}"...(300)) = -36 ENAMETOOLONG`,
     ours: `rbd_namespace_remove(io, "${'n'.repeat(12)}"...(300)) = -2 ENOENT`,
