@@ -56,6 +56,37 @@ Missing resolve(const LayerSet& set, size_t first, size_t last, uint64_t offset,
 // Reads what is missing, on this thread, and installs it under `lock`. Returns 0 or -errno.
 int load_missing(std::mutex& lock, const Missing& missing);
 
+// One request under way.
+struct Chain::Work {
+  // A part of a read that several layers answer.
+  struct Part {
+    Request request;
+    Work* work;
+    Piece piece;
+    uint64_t read_bytes;
+    std::vector<iovec> iov;
+  };
+
+  Chain* chain = nullptr;
+  State* state = nullptr;
+  Request* outer = nullptr;
+  bool may_block = false;
+  std::shared_ptr<const LayerSet> set;
+  std::vector<Piece> pieces;
+  std::deque<Part> parts;
+  Request inner;
+  std::atomic<int> pending{0};
+  std::atomic<int> error{0};
+  Work* next = nullptr;
+
+  void step();
+  void finish(int result);
+  void read();
+  void start_part(size_t index, const Piece& piece);
+  void part_ended(Part& part, int result);
+  void write();
+};
+
 // Reads what is missing and steps those who wait for it.
 struct Chain::Loader {
   State* state;

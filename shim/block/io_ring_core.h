@@ -1,0 +1,90 @@
+// What one process has of an IoRing: the loop of its thread, and how other threads reach it: a lock-free list
+// of tasks and one word to sleep on.
+#pragma once
+
+#include <pthread.h>
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+
+#include "block/fork_generation.h"
+#include "block/io_ring.h"
+#include "block/io_ring_kernel.h"
+#include "block/io_ring_workers.h"
+#include "control/unique_fd.h"
+
+namespace cbd::block {
+
+// What one process has of a ring. Shared by the IoRing and the thread, since a client may destroy the IoRing
+// on the thread itself. All but the atomics and what `start_lock_` guards belongs to the thread.
+class IoRing::Core : public std::enable_shared_from_this<IoRing::Core> {
+ public:
+  explicit Core(Options options) : options_(options) {}
+
+  bool is_current_thread() const { return running_here == this; }
+
+  // False where no thread can be made.
+  bool ensure_thread();
+  void push(Task& task);
+  void wake();
+  // On the ring's thread only.
+  void add_completion(Task& task) { completions_.append(task); }
+  // Keeps I/O going on the ring's thread (not clients' callbacks) until `flag` is set; whoever sets it calls
+  // wake().
+  void pump_until(const std::atomic<uint32_t>& flag);
+  void stop();
+  // In a forked child: gives back the copy of the parent's descriptors.
+  void abandon();
+
+ private:
+  enum Sleep : uint32_t { awake, in_futex, in_kernel };
+
+  void loop();
+  bool step(bool nested);
+  void take_inbox();
+  void hand_over();
+  // Until there is something in the inbox, something finished, or `unless` is set (and wake() was called).
+  void sleep(const std::atomic<uint32_t>& unless);
+  bool spin(const std::atomic<uint32_t>& unless);
+  bool is_current_process() const { return generation_ == fork_generation(); }
+
+  static thread_local Core* running_here;
+
+  const Options options_;
+  const uint32_t generation_ = fork_generation();
+
+  std::mutex start_lock_;  // guards the making of the thread
+  std::atomic<bool> started_{false};
+  pthread_t thread_{};
+
+  std::atomic<Task*> inbox_{nullptr};  // newest first
+  std::atomic<uint32_t> sleep_{awake};
+  std::atomic<uint32_t> stop_{0};
+  UniqueFd wake_fd_;
+
+  KernelRing kernel_;
+  std::unique_ptr<Workers> workers_;
+  struct List {
+    Task* head = nullptr;
+    Task** tail = &head;
+    void append(Task& task) {
+      task.next = nullptr;
+      *tail = &task;
+      tail = &task.next;
+    }
+    Task* pop() {
+      Task* task = head;
+      if (task && !(head = task->next)) tail = &head;
+      return task;
+    }
+  };
+  List waiting_;      // for room in the kernel's ring
+  List ready_;        // done, to be finished
+  List completions_;  // clients' callbacks
+  bool may_spin_ = false;
+  unsigned fruitless_spins_ = 0;
+  unsigned spins_to_skip_ = 0;
+};
+
+}  // namespace cbd::block
