@@ -309,6 +309,8 @@ void Image::on_call(const std::string& method, const Json& params, std::vector<U
 void Image::on_reconnect() {
   Reply reply = at_.client->call("image.attach", target_json());
   int error = reply.error;
+  // Lost once more meanwhile, or the daemon is busy: that says nothing about the image, and the next connection asks again.
+  if (error == -ENOTCONN || error == -ETIMEDOUT) return;
   if (error == 0) error = apply(*reply.result, std::move(reply.fds));
   has_lock_.store(false);
   // The image is gone, or is no longer this client's: nothing may be written to it any more.
