@@ -39,6 +39,8 @@ export class Context {
   readonly poolLocks = new KeyedLock();
   /** Images (imageKey) whose writer died: its volume is to be fenced before another writes, where the backend needs that. */
   readonly deadWriters = new Set<string>();
+  /** Images (imageKey) that are just being removed: who wants to open one waits for the outcome. */
+  readonly removing = new Set<string>();
   /** The merge that is going on. */
   merging: MergeProgress | undefined;
   /** Set where layers are merged in the background. */

@@ -25,7 +25,12 @@ export interface OpenRequest {
 
 /** ENOENT for a missing image or snapshot; EEXIST where the handle is taken. */
 export async function openImage(ctx: Context, session: Session, request: OpenRequest): Promise<OpenedState> {
-  const record = await findRequested(ctx, request);
+  let record = await findRequested(ctx, request);
+  while (ctx.removing.has(imageKey(record))) {
+    await ctx.imageLocks.run(imageKey(record), async () => undefined);
+    record = await findRequested(ctx, request);
+  }
+  // From here to `opened` nothing is awaited, so that a removal sees the opener or the opener the removal.
   const image = refOf(record);
   const open: OpenImage = {
     session, handle: request.handle, image, readOnly: request.readOnly, snapId: requestedSnap(record, request),

@@ -25,7 +25,7 @@ export function requireUnused(ctx: Context, image: ImageRecord): void {
 
 /** Removes an image with its metadata, locks and volumes. The image is gone when the one transaction is committed. ENOTEMPTY, EBUSY. */
 export async function removeImageRecords(ctx: Context, image: ImageRef, options: { also?: (tx: Tx) => void } = {}): Promise<void> {
-  const { intents, parent } = await ctx.imageLocks.run(imageKey(image), () => transact(ctx.store, async (tx) => {
+  const { intents, parent } = await ctx.imageLocks.run(imageKey(image), () => whileNobodyOpens(ctx, image, async (tx) => {
     const record = await tx.get<ImageRecord>(keys.image(image));
     if (!record) throw new ServiceError('ENOENT', `there is no image with id ${image.id}`);
     if (record.snaps.length > 0) throw new ServiceError('ENOTEMPTY', `image ${record.name} has snapshots`);
@@ -43,4 +43,15 @@ export async function removeImageRecords(ctx: Context, image: ImageRef, options:
   }));
   if (parent) await childLeft(ctx, parent);
   await finishRemovals(ctx, intents);
+}
+
+/** A transaction during which nobody can open the image: openImage sees it in `removing`, and waits for the image's lock. */
+async function whileNobodyOpens<T>(ctx: Context, image: ImageRef, body: (tx: Tx) => Promise<T>): Promise<T> {
+  const key = imageKey(image);
+  ctx.removing.add(key);
+  try {
+    return await transact(ctx.store, body);
+  } finally {
+    ctx.removing.delete(key);
+  }
 }

@@ -84,6 +84,27 @@ export const operations: Readonly<Record<string, Operation>> = {
     run: (client) => client.change('clone', { at, image: 'a', snap: 's', to: at, name: 'k', options: { cloneFormat: 2 } }),
     outcomes: [[['a', before], ['a@s', before]], [['a', before], ['a@s', before], ['k', before]]],
   },
+  flatten: {
+    async prepare(client) {
+      await withSnapshot(client);
+      await client.change('clone', { at, image: 'a', snap: 's', to: at, name: 'k', options: { cloneFormat: 2 } });
+      await client.call('image.open', { at, name: 'k', handle: 2 });
+    },
+    run: (client) => client.change('flatten', { handle: 2 }),
+    outcomes: [[['a', before], ['a@s', before], ['k', before]]],
+  },
+  'snapshot and merge': {
+    async prepare(client) {
+      await withSnapshot(client);
+      await client.change('snap.remove', { handle: 1, name: 's' });
+      await client.call('layer.own', { handle: 1, mode: 'write' });
+    },
+    async run(client) {
+      await client.change('snap.create', { handle: 1, name: 't' });
+      while (((await client.call('image.refresh', { handle: 1 }))['layers'] as unknown[]).length > 1);
+    },
+    outcomes: [[['a', before]], [['a', before], ['a@t', before]]],
+  },
   'snapshot removal': {
     async prepare(client) {
       await withSnapshot(client);

@@ -34,8 +34,9 @@ async function survey(d: TestDaemon): Promise<Survey> {
     const state = await client.call('image.open', { at, name, ...(snap ? { snap } : {}), handle: handle += 1, readOnly: true });
     images.push([snap ? `${name}@${snap}` : name, Number(state['size'])]);
     for (const { id, kind, size } of state['layers'] as { id: string; kind: string; size: number }[]) {
-      if (statSync(join(folder, id)).size < size + (kind === 'cow' ? 1024 ** 3 : 0)) short.push(id);
-      strays.delete(id);
+      const volume = id.split('.')[0] ?? '';
+      if (statSync(join(folder, volume)).size < size + (kind === 'cow' ? 1024 ** 3 : 0)) short.push(id);
+      strays.delete(volume);
     }
     return state;
   };
