@@ -64,6 +64,11 @@ bool Cluster::is_connected() {
   return connected_;
 }
 
+int Cluster::register_service() {
+  std::lock_guard lock(mutex_);
+  return std::exchange(service_registered_, true) ? -EEXIST : 0;
+}
+
 std::string Cluster::fsid() {
   std::lock_guard lock(mutex_);
   return connected_ ? fsid_ : "00000000-0000-0000-0000-000000000000";

@@ -25,6 +25,8 @@ class Cluster final : public control::ForkAware {
   int connect();
   bool is_connected();
   std::string fsid();
+  // -EEXIST the second time.
+  int register_service();
   // -ENOTCONN before connect().
   control::Reply call(const char* method, control::Json params);
   std::shared_ptr<control::Client> client() { return session_; }
@@ -43,6 +45,7 @@ class Cluster final : public control::ForkAware {
   std::shared_ptr<control::Session> session_;
   std::mutex mutex_;  // guards the rest
   bool connected_ = false;
+  bool service_registered_ = false;
   std::string fsid_;
 };
 
