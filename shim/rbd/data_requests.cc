@@ -159,7 +159,9 @@ Verdict prepare_discard(Image& image, Transfer& transfer, uint64_t offset, uint6
   const uint64_t unit = std::min(image.discard_granularity(), object);
   uint64_t end = offset + length;
   if (unit > 1) {
-    offset = (offset + unit - 1) / unit * unit;
+    const uint64_t next = (offset + unit - 1) / unit * unit;
+    // Where the granularity is the object, the object's tail goes too (librbd truncates it).
+    if (unit != object || end < next) offset = next;
     // The last, incomplete unit of an image counts as a whole one.
     if (end != image.io().size()) end = end / unit * unit;
     if (offset >= end) return Verdict::done(transfer.result);
