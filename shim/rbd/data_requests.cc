@@ -100,6 +100,7 @@ void gather(char* to, const iovec* from, int count) {
 }  // namespace
 
 int clip(const Image& image, uint64_t offset, uint64_t& length) {
+  if (int error = image.read_error()) return error;
   if (length == 0) return 0;
   const uint64_t size = const_cast<Image&>(image).io().size();
   if (offset >= size) return -EINVAL;

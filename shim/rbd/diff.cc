@@ -1,6 +1,7 @@
 // The C functions that show what of an image holds data.
 #include <algorithm>
 #include <cerrno>
+#include <nlohmann/json.hpp>
 
 #include "rbd/data_requests.h"
 #include "rbd/diff.h"
@@ -18,42 +19,116 @@ constexpr uint64_t kWindow = uint64_t{1} << 30;
 using Show = int (*)(uint64_t, size_t, int, void*);
 
 struct Walk {
-  uint64_t offset, length, object;
+  uint64_t offset, length;
   bool whole_object;
   Show show;
   void* arg;
+  uint64_t object = 0;
+  bool shows_zeroes = false;  // what was data at the older snapshot and is none now
+
+  bool shows(const Extent& extent) const {
+    return extent.kind == Extent::Kind::data || (shows_zeroes && extent.kind == Extent::Kind::zero);
+  }
 };
 
-// Shows the part of object by object that holds data: all of an object that holds any, or its extents.
-int show_extents(const Walk& walk, const std::vector<Extent>& extents) {
-  uint64_t shown_to = 0;
+// Shows extents, cut where objects end.
+int show_exactly(const Walk& walk, const std::vector<Extent>& extents) {
   for (const Extent& extent : extents) {
-    if (extent.kind != Extent::Kind::data) continue;
-    const uint64_t end = extent.offset + extent.length;
-    for (uint64_t at = std::max(extent.offset, shown_to); at < end;) {
-      const uint64_t object_end = (at / walk.object + 1) * walk.object;
-      uint64_t from = at, to = std::min(end, object_end);
-      if (walk.whole_object) {
-        from = std::max(at / walk.object * walk.object, walk.offset);
-        to = std::min(object_end, walk.offset + walk.length);
-      }
-      int result = walk.show(from, to - from, 1, walk.arg);
+    if (!walk.shows(extent)) continue;
+    const int exists = extent.kind == Extent::Kind::data ? 1 : 0;
+    for (uint64_t at = extent.offset, end = extent.offset + extent.length; at < end;) {
+      const uint64_t to = std::min(end, (at / walk.object + 1) * walk.object);
+      int result = walk.show(at, to - at, exists, walk.arg);
       if (result < 0) return result;
-      at = shown_to = to;
+      at = to;
     }
   }
   return 0;
 }
 
-int diff(rbd_image_t handle, const char* from_snap, Walk walk) {
+// Shows all of each object that has an extent to show; it exists where any of it is data.
+int show_objects(const Walk& walk, const std::vector<Extent>& extents) {
+  uint64_t current = UINT64_MAX;
+  int exists = 0;
+  auto show_current = [&] {
+    if (current == UINT64_MAX) return 0;
+    const uint64_t from = std::max(current * walk.object, walk.offset);
+    const uint64_t to = std::min((current + 1) * walk.object, walk.offset + walk.length);
+    return std::min(walk.show(from, to - from, exists, walk.arg), 0);
+  };
+  for (const Extent& extent : extents) {
+    if (!walk.shows(extent)) continue;
+    const uint64_t last = (extent.offset + extent.length - 1) / walk.object;
+    for (uint64_t object = extent.offset / walk.object; object <= last; object++) {
+      if (object != current) {
+        if (int result = show_current()) return result;
+        current = object;
+        exists = 0;
+      }
+      if (extent.kind == Extent::Kind::data) exists = 1;
+    }
+  }
+  return show_current();
+}
+
+// The chain of one of the image's snapshots, over the volumes that the image has open and those that it lacks.
+struct SnapChain {
+  SnapChain(Image& image) : volumes(image.io().volumes()), chain([](bool) {}) {}
+
+  int open(Image& image, uint64_t snap_id) {
+    Reply reply = image.call("layer.chain", {{"snapId", snap_id}, {"have", volumes.ids()}});
+    if (reply.error != 0) return reply.error;
+    std::vector<LayerState> layers;
+    int error = parse_layers(reply.result->at("layers"), layers);
+    std::vector<block::LayerSpec> specs;
+    if (error == 0) error = volumes.update(layers, std::move(reply.fds), specs);
+    if (error == 0) error = chain.set_layers(std::move(specs), reply.result->at("size"), block::Chain::Leave::read);
+    return error;
+  }
+
+  Volumes volumes;
+  block::Chain chain;
+};
+
+int diff_since(Image& image, uint64_t snap_id, const Walk& walk) {
+  SnapChain from(image);
+  if (int error = from.open(image, snap_id)) return error;
+  std::vector<Extent> extents;
+  const uint64_t window = std::max(kWindow, walk.object);
+  for (uint64_t at = walk.offset; at < walk.offset + walk.length;) {
+    const uint64_t end = std::min(walk.offset + walk.length, (at / window + 1) * window);
+    extents.clear();
+    int error = image.io().chain().changes_since(&from.chain, at, end - at, extents);
+    if (error == 0) error = walk.whole_object ? show_objects(walk, extents) : show_exactly(walk, extents);
+    if (error != 0) return error;
+    at = end;
+  }
+  return 0;
+}
+
+int diff_whole(Image& image, const Walk& walk) {
+  return for_each_window(image, walk.offset, walk.length, std::max(kWindow, walk.object),
+                         [&](const std::vector<Extent>& extents) {
+                           return walk.whole_object ? show_objects(walk, extents) : show_exactly(walk, extents);
+                         });
+}
+
+// `find(state)` gives the older snapshot, null for none (then `is_from_nothing`).
+template <class Find>
+int diff(rbd_image_t handle, bool is_from_nothing, Find&& find, Walk walk) {
   return guarded([&] {
     if (handle == nullptr || walk.show == nullptr) return -EINVAL;
     Image& image = *Image::from(handle);
-    if (from_snap != nullptr) return -ENOENT;
+    auto state = image.state();
+    const SnapState* from = is_from_nothing ? nullptr : find(*state);
+    if (from == nullptr && !is_from_nothing) return -ENOENT;
+    // A newer snapshot cannot be the older one.
+    if (from != nullptr && state->snap_id && from->id > *state->snap_id) return -EINVAL;
     if (int error = clip(image, walk.offset, walk.length)) return error;
-    walk.object = uint64_t{1} << image.state()->order;
-    return for_each_window(image, walk.offset, walk.length, std::max(kWindow, walk.object),
-                           [&](const std::vector<Extent>& extents) { return show_extents(walk, extents); });
+    if (from != nullptr && state->snap_id && from->id == *state->snap_id) return 0;
+    walk.object = uint64_t{1} << state->order;
+    walk.shows_zeroes = from != nullptr;
+    return from != nullptr ? diff_since(image, from->id, walk) : diff_whole(image, walk);
   });
 }
 
@@ -80,14 +155,25 @@ using namespace cbd::rbd;
 extern "C" {
 
 int rbd_diff_iterate(rbd_image_t image, const char* fromsnapname, uint64_t ofs, uint64_t len, Show cb, void* arg) {
-  return diff(image, fromsnapname, {ofs, len, 0, false, cb, arg});
+  return rbd_diff_iterate2(image, fromsnapname, ofs, len, 1, 0, cb, arg);
 }
 
-// Shows each extent that holds data, in order, object by object; a negative result of `cb` ends it and is returned.
-// -EINVAL where the range begins at or past the end, -ENOENT for a snapshot that is not there.
+// Shows each extent that holds data, or that changed since the older snapshot, in order, object by object; a negative
+// result of `cb` ends it and is returned. -EINVAL where the range begins at or past the end, -ENOENT for a snapshot that
+// is not there. What a clone shows of its parent is always taken in.
 int rbd_diff_iterate2(rbd_image_t image, const char* fromsnapname, uint64_t ofs, uint64_t len, uint8_t,
                       uint8_t whole_object, Show cb, void* arg) {
-  return diff(image, fromsnapname, {ofs, len, 0, whole_object != 0, cb, arg});
+  auto find = [&](const ImageState& state) { return find_snap(state, std::string(fromsnapname)); };
+  return diff(image, fromsnapname == nullptr, find, {ofs, len, whole_object != 0, cb, arg});
+}
+
+// The same by a snapshot's id, 0 for none.
+int rbd_diff_iterate3(rbd_image_t image, uint64_t from_snap_id, uint64_t ofs, uint64_t len, uint32_t flags, Show cb,
+                      void* arg) {
+  constexpr uint32_t known = RBD_DIFF_ITERATE_FLAG_INCLUDE_PARENT | RBD_DIFF_ITERATE_FLAG_WHOLE_OBJECT;
+  if ((flags & ~known) != 0) return -EINVAL;
+  auto find = [&](const ImageState& state) { return find_snap(state, from_snap_id); };
+  return diff(image, from_snap_id == 0, find, {ofs, len, (flags & RBD_DIFF_ITERATE_FLAG_WHOLE_OBJECT) != 0, cb, arg});
 }
 
 }  // extern "C"

@@ -3,9 +3,12 @@
 
 #include <time.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "rbd/guard.h"
 #include "rbd/limits.h"
 #include "rbd/operation.h"
 #include "rbd/thread.h"
@@ -16,6 +19,10 @@ namespace {
 
 // A close must not hang on a daemon that is stopped; a session's end closes its images anyway.
 constexpr uint32_t kCloseTimeoutMs = 5000;
+// A client's quiesce callbacks must leave the daemon time for the rest.
+constexpr uint32_t kHooksTimeoutMs = 5000;
+// How long a quiesced image waits for image.resume before it asks.
+constexpr uint32_t kResumeTimeoutMs = 2000;
 
 int64_t coarse_seconds() {
   timespec now;
@@ -35,11 +42,9 @@ void Image::before_fork() {
   lock_.lock();
   events_.before_fork();
   watchers_.before_fork();
-  if (io_ != nullptr) io_->before_fork();
 }
 
 void Image::after_fork_in_parent() {
-  if (io_ != nullptr) io_->after_fork();
   watchers_.after_fork();
   events_.after_fork();
   lock_.unlock();
@@ -76,12 +81,12 @@ Image* Image::open(const rados::IoCtx& at, const OpenTarget& target, int& error)
   std::unique_ptr<Image, void (*)(Image*)> image(new Image(at, target), [](Image* self) { delete self; });
   std::string cache;
   const bool direct = at.client->config("rbd_cache", cache) && cache == "false";
-  image->io_ = std::make_unique<ImageIo>(direct);
+  image->io_ = std::make_unique<ImageIo>(direct, [self = image.get()](bool write) { self->ask(write); });
   image->handle_ = at.client->add_listener(image.get());
   Reply reply = at.client->call("image.open", image->target_json());
   error = reply.error;
   if (error == 0) {
-    error = image->apply(*reply.result, std::move(reply.fds));
+    error = image->apply(*reply.result, std::move(reply.fds), Taking::always);
     if (error != 0) at.client->call("image.close", {{"handle", image->handle_}}, kCloseTimeoutMs);
   }
   if (error == 0) return image.release();
@@ -110,6 +115,7 @@ void Image::finish_close() {
   }
   at_.client->call("image.close", {{"handle", handle_}}, kCloseTimeoutMs);
   at_.client->remove_listener(handle_);
+  stop_watching();
   delete this;
 }
 
@@ -142,35 +148,119 @@ Reply Image::change(const char* method, Json params, const std::function<int(uin
 
 int Image::refresh() {
   Reply reply = call("image.refresh", Json::object());
-  if (reply.error != 0) return reply.error;
-  return apply(*reply.result, std::move(reply.fds));
+  return reply.error != 0 ? reply.error : take(reply);
 }
 
-int Image::apply(const Json& json, std::vector<UniqueFd> fds) {
+int Image::apply(const Json& json, std::vector<UniqueFd> fds, Taking taking) {
   auto next = std::make_shared<ImageState>();
   int error = parse_image_state(json, *next);
   if (error != 0) return error;
   std::lock_guard<std::mutex> serial(apply_lock_.get());
+  if (taking != Taking::always && next->serial != 0 && next->serial <= serial_) return 0;
   std::shared_ptr<const ImageState> before = state();
   if (!next->has_layers && before != nullptr) next->layers = before->layers;
-  const bool is_first = before == nullptr;
-  if (is_first || (next->has_layers && !same_layers(before->layers, next->layers))) {
-    if (!is_first) io_->close_gate();
-    error = io_->build(next->layers, std::move(fds), next->size);
-    if (!is_first) io_->open_gate();
+  if (!next->snap_gone) {
+    error = io_->set_layers(next->layers, std::move(fds), next->size, next->own);
     if (error != 0) return error;
-  } else {
-    io_->resize(next->size);
   }
+  serial_ = next->serial;
   {
     std::lock_guard<std::mutex> guard(lock_);
     state_ = next;
   }
   const bool is_writable = !next->read_only && !next->snap_id && next->lock != ManagedLock::other;
   write_error_.store(is_writable ? 0 : -EROFS, std::memory_order_release);
+  read_error_.store(next->snap_gone ? -ENOENT : 0, std::memory_order_release);
   if (next->lock == ManagedLock::other) has_lock_.store(false);
   apply_limits();
   return 0;
+}
+
+void Image::ask(bool write) {
+  Json params = {{"handle", handle_}, {"mode", write ? "write" : "read"}};
+  // A close waits for the answer: it is a call under way like any other.
+  calls_.get().count.fetch_add(2);
+  at_.client->call_async("layer.own", std::move(params), [this](Reply reply) {
+    int error = reply.error;
+    if (error == 0) error = guarded([&] { return take(reply); });
+    if (error != 0) io_->refuse(error == -ENOENT ? -ESHUTDOWN : error);
+    // A state that came too late to count grants nothing: what still waits asks again.
+    if (error == 0) io_->ask_again();
+    completion_finished();
+  });
+}
+
+void Image::give_up(const Json& params, const std::function<void(int, Json)>& answer) {
+  int error;
+  {
+    std::lock_guard<std::mutex> serial(apply_lock_.get());
+    // A grant that was sent before this and is taken after it must not count.
+    serial_ = std::max(serial_, params.value("serial", uint64_t{0}));
+    error = io_->give_up(params.value("to", "none") == "read" ? Own::read : Own::none);
+  }
+  answer(error, Json::object());
+}
+
+// The daemon changes what stands below: nothing is in flight and all is durable until image.resume, or until the daemon
+// says by a refresh how it ended.
+void Image::quiesce(const Json&, const std::function<void(int, Json)>& answer) {
+  watchers_.quiesce(kHooksTimeoutMs);
+  io_->close_gate();
+  int error = 0;
+  if (write_error() == 0 && is_dirty_.load()) {
+    IoRequest flush;
+    flush.op = block::Op::flush;
+    error = io_->run_behind_gate(flush);
+  }
+  Quiesced& quiesced = quiesced_.get();
+  bool nests;
+  {
+    std::lock_guard<std::mutex> guard(quiesced.lock);
+    nests = std::exchange(quiesced.is_quiesced, true);
+  }
+  if (nests) {
+    io_->open_gate();
+  } else {
+    watch_quiesced();
+  }
+  answer(error, Json::object());
+}
+
+void Image::watch_quiesced() {
+  Quiesced& quiesced = quiesced_.get();
+  if (quiesced.watcher.joinable()) quiesced.watcher.join();
+  start_thread(quiesced.watcher, "rbd-quiesced", [this, &quiesced] {
+    auto is_over = [&] { return !quiesced.is_quiesced || quiesced.is_ending; };
+    {
+      std::unique_lock<std::mutex> guard(quiesced.lock);
+      if (quiesced.changed.wait_for(guard, std::chrono::milliseconds(kResumeTimeoutMs), is_over)) return;
+    }
+    // Answered when the change is made or given up; for ever asked where the daemon is away.
+    refresh();
+    resume(nullptr, {});
+  });
+}
+
+void Image::resume(const Json& params, std::vector<UniqueFd> fds) {
+  if (params.is_object()) apply(params.at("state"), std::move(fds), Taking::message);
+  Quiesced& quiesced = quiesced_.get();
+  {
+    std::lock_guard<std::mutex> guard(quiesced.lock);
+    if (!std::exchange(quiesced.is_quiesced, false)) return;
+    quiesced.changed.notify_all();
+  }
+  io_->open_gate();
+  watchers_.unquiesce();
+}
+
+void Image::stop_watching() {
+  Quiesced& quiesced = quiesced_.get();
+  {
+    std::lock_guard<std::mutex> guard(quiesced.lock);
+    quiesced.is_ending = true;
+    quiesced.changed.notify_all();
+  }
+  if (quiesced.watcher.joinable()) quiesced.watcher.join();
 }
 
 void Image::apply_limits() {
@@ -291,7 +381,14 @@ void Image::on_call(const std::string& method, const Json& params, std::vector<U
                     std::function<void(int, Json)> answer) {
   int error = 0;
   if (method == "image.changed") {
-    error = apply(params.at("state"), std::move(fds));
+    error = apply(params.at("state"), std::move(fds), Taking::message);
+    watchers_.notify_update();
+  } else if (method == "image.giveUp") {
+    return give_up(params, answer);
+  } else if (method == "image.quiesce") {
+    return quiesce(params, answer);
+  } else if (method == "image.resume") {
+    resume(params, std::move(fds));
     watchers_.notify_update();
   } else if (method == "image.lockTaken") {
     has_lock_.store(false);
@@ -307,11 +404,18 @@ void Image::on_call(const std::string& method, const Json& params, std::vector<U
 }
 
 void Image::on_reconnect() {
-  Reply reply = at_.client->call("image.attach", target_json());
+  Json params = target_json();
+  const Own own = io_->own();
+  // In a forked child this is another session's handle, which holds nothing.
+  const bool is_ours = generation_.load() == fork_generation();
+  if (is_ours && own == Own::write) params["own"] = "write";
+  if (is_ours && own == Own::read) params["own"] = "read";
+  if (!is_ours) io_->forget_leave();
+  Reply reply = at_.client->call("image.attach", std::move(params));
   int error = reply.error;
   // Lost once more meanwhile, or the daemon is busy: that says nothing about the image, and the next connection asks again.
   if (error == -ENOTCONN || error == -ETIMEDOUT) return;
-  if (error == 0) error = apply(*reply.result, std::move(reply.fds));
+  if (error == 0) error = apply(*reply.result, std::move(reply.fds), Taking::always);
   has_lock_.store(false);
   // The image is gone, or is no longer this client's: nothing may be written to it any more.
   if (error != 0) write_error_.store(-ESHUTDOWN, std::memory_order_release);

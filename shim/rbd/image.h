@@ -12,6 +12,7 @@
 #include <mutex>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <thread>
 
 #include "abi/ceph_api.h"
 #include "control/client.h"
@@ -60,6 +61,10 @@ class Image : public control::Listener, public CompletionOwner, public control::
   // managed lock.
   int write_error() const { return write_error_.load(std::memory_order_acquire); }
   bool is_read_only() const;
+  // 0, or -ENOENT where the snapshot that the handle is at is gone.
+  int read_error() const { return read_error_.load(std::memory_order_acquire); }
+  // Takes the state that a call answered with.
+  int take(Reply& reply) { return apply(*reply.result, std::move(reply.fds), Taking::answer); }
   // rbd_discard_granularity_bytes as it holds now.
   // rbd_disable_zero_copy_writes: an asynchronous write takes a copy, since the client may free his memory at once
   // (python3-rbd does).
@@ -109,8 +114,17 @@ class Image : public control::Listener, public CompletionOwner, public control::
   ~Image() override;
 
   Json target_json() const;
-  // Takes a state that the daemon sent; `fds` belong to its layers. Returns 0 or -errno.
-  int apply(const Json& json, std::vector<UniqueFd> fds);
+  // Takes a state that the daemon sent; `fds` belong to its layers. Of two states the newer one counts, whichever
+  // comes first, save that what an attach or an open says is always taken. Returns 0 or -errno.
+  enum class Taking { always, answer, message };
+  int apply(const Json& json, std::vector<UniqueFd> fds, Taking taking);
+  // The daemon's leave to read or write is asked for, without waiting.
+  void ask(bool write);
+  void give_up(const Json& params, const std::function<void(int, Json)>& answer);
+  void quiesce(const Json& params, const std::function<void(int, Json)>& answer);
+  void resume(const Json& params, std::vector<UniqueFd> fds);
+  void watch_quiesced();
+  void stop_watching();
   void apply_limits();
   void adopt();
   void wait_until_idle();
@@ -130,7 +144,18 @@ class Image : public control::Listener, public CompletionOwner, public control::
   PerProcess<std::mutex> adopt_lock_;  // one thread makes the image this process's own; taken before all others
   std::atomic<uint32_t> generation_{fork_generation()};  // whose it is
 
-  std::atomic<int> write_error_{0};
+  std::atomic<int> write_error_{0}, read_error_{0};
+  uint64_t serial_ = 0;  // of the last state that was taken; guarded by apply_lock_
+
+  // Between image.quiesce and image.resume.
+  struct Quiesced {
+    std::mutex lock;  // guards what follows
+    std::condition_variable changed;
+    bool is_quiesced = false;
+    bool is_ending = false;
+    std::thread watcher;
+  };
+  PerProcess<Quiesced> quiesced_;
   std::atomic<uint64_t> discard_granularity_{0};
   std::atomic<bool> copies_writes_{true};
   std::atomic<int64_t> next_write_touch_{0}, next_read_touch_{0};  // monotonic seconds

@@ -9,44 +9,140 @@ namespace cbd::rbd {
 using block::Op;
 using block::Request;
 
-ImageIo::ImageIo(bool direct) : direct_(direct), ring_(std::make_shared<block::IoRing>()) {}
+ImageIo::ImageIo(bool direct, Ask ask)
+    : ask_(std::move(ask)),
+      ring_(std::make_shared<block::IoRing>()),
+      volumes_(ring_, direct),
+      chain_([this](bool write) { ask_(write); }),
+      align_(chain_, 0),
+      throttle_(align_) {}
 
 ImageIo::~ImageIo() = default;
 
-int ImageIo::build(const std::vector<LayerState>& layers, std::vector<UniqueFd> fds, uint64_t size) {
-  auto volumes = std::make_unique<Volumes>();
-  int error = volumes->open(layers, std::move(fds), size, ring_, direct_);
-  if (error != 0) return error;
-  auto align = std::make_unique<block::Align>(volumes->top(), size);
-  auto throttle = std::make_unique<block::Throttle>(*align);
-  {
-    std::lock_guard<std::mutex> guard(swap_lock_);
-    throttle_.swap(throttle);
-    align_.swap(align);
-    volumes_.swap(volumes);
-  }
-  // What was there before goes from the top down.
-  throttle.reset();
-  align.reset();
-  volumes.reset();
-  size_.store(size, std::memory_order_release);
-  return 0;
+namespace {
+
+// A lone plain head takes what comes as it comes, without the chain's blocks.
+bool is_lone(const std::vector<block::LayerSpec>& specs) {
+  return specs.size() == 1 && !specs[0].is_cow && !specs[0].is_frozen;
 }
 
-void ImageIo::resize(uint64_t size) {
-  uint64_t before = size_.load(std::memory_order_acquire);
-  if (size == before) return;
-  if (size > before) {
-    volumes_->set_size(size);
-    align_->set_size(size);
+int rank(Own own) {
+  if (own == Own::none) return 0;
+  return own == Own::write || own == Own::shared ? 2 : 1;
+}
+
+block::Chain::Leave leave_of(Own own) {
+  if (rank(own) == 0) return block::Chain::Leave::none;
+  return own == Own::write ? block::Chain::Leave::write : block::Chain::Leave::read;
+}
+
+}  // namespace
+
+int ImageIo::set_layers(const std::vector<LayerState>& layers, std::vector<UniqueFd> fds, uint64_t size, Own own) {
+  std::vector<block::LayerSpec> specs;
+  int error = volumes_.update(layers, std::move(fds), specs);
+  if (error != 0) return error;
+  const uint64_t before = this->size();
+  const bool shrinks = size < before;
+  const bool must_drain = !specs_.empty() && (shrinks || rank(own) < rank(this->own()) || is_lone(specs) != is_lone(specs_));
+  if (shrinks) size_.store(size, std::memory_order_release);
+  if (must_drain) close_gate();
+  error = chain_.set_layers(specs, size, leave_of(own));
+  if (error == 0) {
+    specs_ = std::move(specs);
+    align_.set_size(size);
     size_.store(size, std::memory_order_release);
-    return;
+    if (shrinks) volumes_.cut();
+    set_own(own);
   }
-  size_.store(size, std::memory_order_release);
+  if (must_drain) open_gate();
+  return error;
+}
+
+void ImageIo::set_own(Own own) {
+  Traffic& traffic = traffic_.get();
+  std::vector<IoRequest*> wanting;
+  {
+    std::lock_guard<std::mutex> guard(traffic.lock);
+    own_.store(own, std::memory_order_release);
+    wanting.swap(traffic.wanting);
+    traffic.asked = 0;
+  }
+  restart(std::move(wanting));
+}
+
+void ImageIo::restart(std::vector<IoRequest*> requests) {
+  Traffic& traffic = traffic_.get();
+  for (IoRequest* request : requests) {
+    if (enter(traffic, *request)) start(traffic, *request);
+  }
+}
+
+void ImageIo::refuse(int error) {
+  Traffic& traffic = traffic_.get();
+  std::vector<IoRequest*> wanting;
+  {
+    std::lock_guard<std::mutex> guard(traffic.lock);
+    wanting.swap(traffic.wanting);
+    traffic.asked = 0;
+  }
+  chain_.refuse(error);
+  for (IoRequest* request : wanting) {
+    request->done = request->then;
+    request->context = request->then_context;
+    request->done(request, error);
+  }
+}
+
+void ImageIo::ask_again() {
+  Traffic& traffic = traffic_.get();
+  std::vector<IoRequest*> wanting;
+  {
+    std::lock_guard<std::mutex> guard(traffic.lock);
+    wanting.swap(traffic.wanting);
+    traffic.asked = 0;
+  }
+  restart(std::move(wanting));
+}
+
+int ImageIo::give_up(Own to) {
+  if (rank(own()) <= rank(to)) return 0;
   close_gate();
-  align_->set_size(size);
-  volumes_->set_size(size);
+  int error = 0;
+  if (own() == Own::write) {
+    IoRequest flush;
+    flush.op = Op::flush;
+    error = run_behind_gate(flush);
+  }
+  chain_.set_layers(specs_, size(), leave_of(to));
+  set_own(to);
   open_gate();
+  return error;
+}
+
+// Whether the request needs no more leave than there is. A flush needs none: what it flushes was written with leave.
+bool ImageIo::may(Own own, const IoRequest& request) {
+  if (request.op == Op::flush) return true;
+  return rank(own) >= (request.op == Op::read ? 1 : 2);
+}
+
+// The request has entered the gate and lacks leave: it goes out again, for close_gate() must not wait for it.
+void ImageIo::want(Traffic& traffic, IoRequest& request) {
+  const int needs = request.op == Op::read ? 1 : 2;
+  bool asks = false;
+  {
+    std::unique_lock<std::mutex> guard(traffic.lock);
+    if (may(own_.load(), request)) {
+      guard.unlock();
+      start(traffic, request);
+      return;
+    }
+    traffic.wanting.push_back(&request);
+    asks = traffic.asked < needs;
+    if (asks) traffic.asked = needs;
+  }
+  leave(traffic);
+  if (asks) ask_(needs == 2);
 }
 
 void ImageIo::close_gate() {
@@ -108,8 +204,12 @@ void ImageIo::start(Traffic& traffic, IoRequest& request) {
     finished(&request, -EINVAL);
     return;
   }
+  if (!may(own(), request)) {
+    want(traffic, request);
+    return;
+  }
   if (request.op != Op::read) begin_write(traffic, request);
-  throttle_->submit(request);
+  throttle_.submit(request);
 }
 
 void ImageIo::finished(Request* plain, int result) {
@@ -144,7 +244,7 @@ void ImageIo::end_write(Traffic& traffic, int epoch) {
     std::lock_guard<std::mutex> guard(traffic.lock);
     ready = advance_flushes(traffic);
   }
-  for (IoRequest* request : ready) throttle_->submit(*request);
+  for (IoRequest* request : ready) throttle_.submit(*request);
 }
 
 // A flush covers every write that was submitted before it, also those that are still under way.
@@ -155,7 +255,7 @@ void ImageIo::flush(Traffic& traffic, IoRequest& request) {
     traffic.queued.push_back(&request);
     ready = advance_flushes(traffic);
   }
-  for (IoRequest* next : ready) throttle_->submit(*next);
+  for (IoRequest* next : ready) throttle_.submit(*next);
 }
 
 // With the lock held: takes out the flushes whose writes are done, and lets the queued ones begin to wait for theirs.
@@ -178,7 +278,7 @@ std::vector<IoRequest*> ImageIo::advance_flushes(Traffic& traffic) {
 }
 
 int ImageIo::extents(uint64_t offset, uint64_t length, std::vector<block::Extent>& out) {
-  return throttle_->extents(offset, length, out);
+  return throttle_.extents(offset, length, out);
 }
 
 }  // namespace cbd::rbd

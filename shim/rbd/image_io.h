@@ -5,11 +5,13 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
 
 #include "block/align.h"
+#include "block/chain.h"
 #include "block/device.h"
 #include "block/fork_generation.h"
 #include "block/io_ring.h"
@@ -29,41 +31,48 @@ struct IoRequest : block::Request {
 // Submitted requests must be IoRequests.
 class ImageIo : public block::Device {
  public:
+  // Asks for the image's leave to read or to write; answered by set_layers() or refuse(). Must not block.
+  using Ask = std::function<void(bool write)>;
+
   // `direct`: around the page cache.
-  explicit ImageIo(bool direct);
+  ImageIo(bool direct, Ask ask);
   // Nothing may be in flight.
   ~ImageIo() override;
 
-  // Builds the stack of `layers` (newest first; `fds` as the daemon's reply brought them), for an image of `size`
-  // bytes. Only before the first request, or while the gate is closed. Returns 0 or -errno; then nothing has changed.
-  int build(const std::vector<LayerState>& layers, std::vector<UniqueFd> fds, uint64_t size);
-
-  // The image's size for requests that come from now on. Growing takes effect at once; shrinking waits until no
-  // request is in flight, so that none writes behind the new end afterwards.
-  void resize(uint64_t size);
+  // The chain of `layers` (newest first; `fds` as the daemon's message brought them) for an image of `size` bytes, and
+  // what may be done with it. Waits until nothing is in flight where that could tell a difference: where leave is
+  // taken away, the image shrinks, or the size of blocks changes. One at a time. Returns 0 or -errno.
+  int set_layers(const std::vector<LayerState>& layers, std::vector<UniqueFd> fds, uint64_t size, Own own);
+  // The leave that was asked for is not given: what waits for it ends with `error`.
+  void refuse(int error);
+  // Asks anew where requests still wait for leave after an answer.
+  void ask_again();
+  // In a forked child before its first call: the leave was the parent's.
+  void forget_leave() { own_.store(Own::none, std::memory_order_release); }
+  // Drains, makes durable what a writer wrote, and keeps no more leave than `to`. Returns 0 or -errno of the flush.
+  int give_up(Own to);
+  Own own() const { return own_.load(std::memory_order_acquire); }
 
   // Holds new requests back and returns when none is in flight. Nests.
   void close_gate();
   void open_gate();
 
+  block::Chain& chain() { return chain_; }
+  // To open more of the image's volumes with: a copy shares those that are open.
+  const Volumes& volumes() const { return volumes_; }
   block::IoRing& ring() { return *ring_; }
-  // The QoS limits; before build() it is not there.
-  block::Throttle& throttle() { return *throttle_; }
+  block::Throttle& throttle() { return throttle_; }
 
   // Carries a request out and waits. Returns 0 or -errno.
   int run(IoRequest& request) { return ring_->run(*this, request); }
 
   // The same for whoever has closed the gate.
-  int run_behind_gate(IoRequest& request) { return ring_->run(*throttle_, request); }
-
-  // Around a fork(): the stack is whole in the child.
-  void before_fork() { swap_lock_.lock(); }
-  void after_fork() { swap_lock_.unlock(); }
+  int run_behind_gate(IoRequest& request) { return ring_->run(throttle_, request); }
 
   void submit(block::Request& request) override;
   uint64_t size() const override { return size_.load(std::memory_order_acquire); }
   uint32_t block_size() const override { return 1; }
-  bool discard_zeroes() const override { return throttle_->discard_zeroes(); }
+  bool discard_zeroes() const override { return throttle_.discard_zeroes(); }
   int extents(uint64_t offset, uint64_t length, std::vector<block::Extent>& out) override;
 
  private:
@@ -74,6 +83,8 @@ class ImageIo : public block::Device {
     std::condition_variable drained;
     int closers = 0;
     std::vector<IoRequest*> parked;
+    std::vector<IoRequest*> wanting;  // wait for leave, outside the gate
+    int asked = 0;                    // for what leave was asked: 1 to read, 2 to write
     // Flushes: a write is counted in writes[epoch]; a flush changes the epoch and waits for the other count.
     std::atomic<int> epoch{0};
     std::atomic<uint64_t> writes[2] = {};
@@ -82,6 +93,10 @@ class ImageIo : public block::Device {
     std::vector<IoRequest*> covering;  // wait for writes[epoch ^ 1]
   };
 
+  static bool may(Own own, const IoRequest& request);
+  void want(Traffic& traffic, IoRequest& request);
+  void restart(std::vector<IoRequest*> requests);
+  void set_own(Own own);
   static void finished(block::Request* request, int result);
   bool enter(Traffic& traffic, IoRequest& request);
   void leave(Traffic& traffic);
@@ -91,12 +106,14 @@ class ImageIo : public block::Device {
   std::vector<IoRequest*> advance_flushes(Traffic& traffic);
   void start(Traffic& traffic, IoRequest& request);
 
-  const bool direct_;
+  const Ask ask_;
   std::shared_ptr<block::IoRing> ring_;
-  std::mutex swap_lock_;  // held for the exchange of the stack only, and over a fork
-  std::unique_ptr<Volumes> volumes_;
-  std::unique_ptr<block::Align> align_;
-  std::unique_ptr<block::Throttle> throttle_;
+  Volumes volumes_;
+  std::vector<block::LayerSpec> specs_;  // as the chain has them
+  block::Chain chain_;
+  block::Align align_;
+  block::Throttle throttle_;
+  std::atomic<Own> own_{Own::none};
   std::atomic<uint64_t> size_{0};
   PerProcess<Traffic> traffic_;
 };

@@ -34,7 +34,8 @@ LayerState read_layer(const json& from) {
   layer.id = from.value("id", "");
   layer.is_cow = from.value("kind", "plain") == "cow";
   layer.size = from.at("size").get<uint64_t>();
-  layer.writable = from.value("writable", false);
+  layer.is_frozen = from.value("frozen", false);
+  layer.created = from.value("created", layer.size);
   layer.has_volume = from.contains("volume");
   if (!layer.has_volume) return layer;
   const json& volume = from.at("volume");
@@ -49,6 +50,58 @@ LayerState read_layer(const json& from) {
     layer.volume.block_size = volume.value("blockSize", 4096u);
   }
   return layer;
+}
+
+SnapState read_snap(const json& from) {
+  SnapState snap;
+  snap.id = from.at("id").get<uint64_t>();
+  snap.name = from.at("name").get<std::string>();
+  snap.size = from.at("size").get<uint64_t>();
+  snap.is_protected = from.value("protected", false);
+  snap.timestamp = read_time(from, "timestamp");
+  snap.children = from.value("children", uint64_t{0});
+  auto space = from.find("namespace");
+  if (space != from.end() && space->is_object() && space->value("type", "user") == "trash") {
+    snap.is_trash = true;
+    snap.original_name = space->value("originalName", "");
+  }
+  return snap;
+}
+
+ParentState read_parent(const json& from) {
+  ParentState parent;
+  parent.pool = from.at("pool").get<int64_t>();
+  parent.pool_name = from.value("poolName", "");
+  parent.name_space = from.value("namespace", "");
+  parent.id = from.at("id").get<std::string>();
+  parent.name = from.value("name", "");
+  parent.snap_id = from.at("snapId").get<uint64_t>();
+  parent.snap_name = from.value("snapName", "");
+  auto space = from.find("snapNamespace");
+  parent.snap_is_trash = space != from.end() && space->is_object() && space->value("type", "user") == "trash";
+  parent.overlap = from.value("overlap", uint64_t{0});
+  parent.is_trash = from.value("trash", false);
+  return parent;
+}
+
+Own read_own(const json& from) {
+  const std::string own = from.value("own", "shared");
+  if (own == "none") return Own::none;
+  if (own == "read") return Own::read;
+  if (own == "write") return Own::write;
+  return own == "frozen" ? Own::frozen : Own::shared;
+}
+
+void read_snapshots(const json& from, ImageState& state) {
+  auto snaps = from.find("snaps");
+  if (snaps != from.end() && snaps->is_array()) {
+    for (const json& snap : *snaps) state.snaps.push_back(read_snap(snap));
+  }
+  auto limit = from.find("snapLimit");
+  if (limit != from.end() && limit->is_number()) state.snap_limit = limit->get<uint64_t>();
+  state.snap_gone = from.value("snapGone", false);
+  auto parent = from.find("parent");
+  if (parent != from.end() && parent->is_object()) state.parent = read_parent(*parent);
 }
 
 void read_state(const json& from, ImageState& state) {
@@ -70,6 +123,9 @@ void read_state(const json& from, ImageState& state) {
   auto snap = from.find("snapId");
   if (snap != from.end() && snap->is_number()) state.snap_id = snap->get<uint64_t>();
   state.read_only = from.value("readOnly", false);
+  state.serial = from.value("serial", uint64_t{0});
+  state.own = read_own(from);
+  read_snapshots(from, state);
   auto lock = from.find("exclusiveLock");
   if (lock != from.end() && lock->is_string()) {
     state.lock = *lock == "mine" ? ManagedLock::mine : ManagedLock::other;
@@ -79,23 +135,38 @@ void read_state(const json& from, ImageState& state) {
   auto layers = from.find("layers");
   if (layers != from.end() && layers->is_array()) {
     for (const json& layer : *layers) state.layers.push_back(read_layer(layer));
-    state.has_layers = !state.layers.empty() && state.layers[0].has_volume;
+    state.has_layers = true;
   }
 }
 
 }  // namespace
 
-bool same_layers(const std::vector<LayerState>& one, const std::vector<LayerState>& other) {
-  if (one.size() != other.size()) return false;
-  for (size_t i = 0; i < one.size(); i++) {
-    if (one[i].id != other[i].id || one[i].is_cow != other[i].is_cow || one[i].writable != other[i].writable) return false;
+const SnapState* find_snap(const ImageState& state, const std::string& name) {
+  for (const SnapState& snap : state.snaps) {
+    if (!snap.is_trash && snap.name == name) return &snap;
   }
-  return true;
+  return nullptr;
+}
+
+const SnapState* find_snap(const ImageState& state, uint64_t id) {
+  for (const SnapState& snap : state.snaps) {
+    if (snap.id == id) return &snap;
+  }
+  return nullptr;
 }
 
 int parse_image_state(const json& from, ImageState& state) {
   try {
     read_state(from, state);
+    return 0;
+  } catch (const json::exception&) {
+    return -EIO;
+  }
+}
+
+int parse_layers(const json& from, std::vector<LayerState>& layers) {
+  try {
+    for (const json& layer : from) layers.push_back(read_layer(layer));
     return 0;
   } catch (const json::exception&) {
     return -EIO;

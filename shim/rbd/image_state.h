@@ -24,10 +24,35 @@ struct VolumeState {
 struct LayerState {
   std::string id;
   bool is_cow = false;
-  uint64_t size = 0;  // bytes of it that count
-  bool writable = false;
-  bool has_volume = false;  // image.changed names layers without their volumes
+  bool is_frozen = false;
+  uint64_t size = 0;     // bytes of it that count
+  uint64_t created = 0;  // cow: the size that its volume is made for
+  bool has_volume = false;  // those that the handle has open already come without
   VolumeState volume;
+};
+
+// What the handle may do without asking (docs/protocol-layers.md, "own").
+enum class Own { none, read, write, shared, frozen };
+
+struct SnapState {
+  uint64_t id = 0;
+  std::string name;
+  uint64_t size = 0;
+  bool is_protected = false;
+  timespec timestamp{};
+  bool is_trash = false;
+  std::string original_name;  // of one in the trash
+  uint64_t children = 0;
+};
+
+struct ParentState {
+  int64_t pool = -1;
+  std::string pool_name, name_space, id, name;
+  uint64_t snap_id = 0;
+  std::string snap_name;
+  bool snap_is_trash = false;
+  uint64_t overlap = 0;
+  bool is_trash = false;
 };
 
 enum class ManagedLock { none, mine, other };
@@ -51,13 +76,23 @@ struct ImageState {
   std::map<std::string, std::string> metadata;  // the conf_... entries
   std::map<std::string, std::string> pool_config;  // the pool's, without conf_
   std::vector<LayerState> layers;               // newest first
-  bool has_layers = false;                      // false: they did not change, or come without volumes
+  bool has_layers = false;                      // false: they did not change
+  uint64_t serial = 0;                          // grows
+  Own own = Own::shared;
+  std::vector<SnapState> snaps;  // in the order of creation
+  std::optional<uint64_t> snap_limit;
+  bool snap_gone = false;  // the handle is at a snapshot that was removed
+  std::optional<ParentState> parent;
 };
 
-// Whether both describe the same chain of volumes.
-bool same_layers(const std::vector<LayerState>& one, const std::vector<LayerState>& other);
+// The snapshot of that name in the user's namespace, or null.
+const SnapState* find_snap(const ImageState& state, const std::string& name);
+// The one of that id in any namespace, or null.
+const SnapState* find_snap(const ImageState& state, uint64_t id);
 
 // Reads `json` into `state`. Returns 0, or -EIO where it is not what the protocol says.
 int parse_image_state(const nlohmann::json& json, ImageState& state);
+// The same for the `layers` of layer.chain.
+int parse_layers(const nlohmann::json& json, std::vector<LayerState>& layers);
 
 }  // namespace cbd::rbd

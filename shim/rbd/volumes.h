@@ -1,11 +1,13 @@
-// The devices below Align: the volumes of an image's layers, and what joins them.
+// The open volumes of an image's layers, by layer. Knows nothing of what lies above them.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
-#include "block/device.h"
 #include "block/io_ring.h"
+#include "block/layer.h"
 #include "block/volume_file.h"
 #include "block/volume_nebd.h"
 #include "control/unique_fd.h"
@@ -15,22 +17,33 @@ namespace cbd::rbd {
 
 class Volumes {
  public:
-  // Opens the volumes of `layers`, newest first. -EOPNOTSUPP for a kind that this build does not know, -EIO where a
-  // descriptor is missing.
-  int open(const std::vector<LayerState>& layers, std::vector<UniqueFd> fds, uint64_t size,
-           const std::shared_ptr<block::IoRing>& ring, bool direct);
+  Volumes(std::shared_ptr<block::IoRing> ring, bool direct) : ring_(std::move(ring)), direct_(direct) {}
 
-  block::Device& top();
+  // Opens what `layers` name and is not open, closes what they do not name, and describes them for a chain. Returns 0;
+  // -EIO where a volume is missing in the message. `fds` came with it.
+  int update(const std::vector<LayerState>& layers, std::vector<UniqueFd> fds, std::vector<block::LayerSpec>& specs);
 
-  // The image grew or shrank.
-  void set_size(uint64_t size);
+  // The layers' bytes as the last update() had them: for a shrink, when nothing is in flight any more.
+  void cut();
+
+  std::vector<std::string> ids() const;
 
  private:
-  int open_nebd(const VolumeState& volume);
+  struct Volume {
+    std::shared_ptr<block::FileVolume> file;  // one of the two
+    std::shared_ptr<block::NebdVolume> nebd;
+    uint64_t size = 0;
 
-  // One of the two.
-  std::unique_ptr<block::FileVolume> file_;
-  std::unique_ptr<block::NebdVolume> nebd_;
+    std::shared_ptr<block::Device> device() const {
+      if (nebd) return nebd;
+      return file;
+    }
+  };
+  int open(const LayerState& layer, std::vector<UniqueFd>& fds, Volume& volume);
+
+  std::shared_ptr<block::IoRing> ring_;
+  bool direct_;
+  std::map<std::string, Volume> volumes_;
 };
 
 }  // namespace cbd::rbd

@@ -74,7 +74,7 @@ async function untilGivenUp(ctx: Context, open: OpenImage, before: Hold, to: 'no
   for (;;) {
     // At once: no state that goes out from now on may say otherwise.
     open.holds = to;
-    const outcome = await ctx.sessions.askOne(open, 'image.giveUp', { params: { to } }, ctx.drainMs);
+    const outcome = await ctx.sessions.askOne(open, 'image.giveUp', { params: { to, serial: ctx.nextSerial() } }, ctx.drainMs);
     if (outcome === 'late') return fence(ctx, open, { wasWriter: before === 'write' });
     // One that could not flush has nothing to keep either.
     if (outcome !== 'gone') return ctx.sessions.record(open.session);
