@@ -1,0 +1,107 @@
+// Snapshots and clones through unmodified clients: the order of work of every RBD tutorial, and images that are in use meanwhile.
+import { once } from 'node:events';
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import t from 'tap';
+import { serve } from '../lib/served.js';
+import { mustRun, PYTHON, python, pythonText } from '../lib/stock-client.js';
+
+t.test('snapshots and clones', async (t) => {
+  const served = await serve();
+  t.teardown(() => served.destroy());
+
+  await t.test('an image is snapshotted, protected, cloned, flattened and all of it removed', async (t) => {
+    const shown = await python(served, `
+R.create(io, 'base', 64 << 20)
+base = rbd.Image(io, 'base')
+base.write(b'old' * 1000, 12295); base.write(b'z' * 4096, 1 << 22)
+base.create_snap('s1')
+show([s['name'] for s in base.list_snaps()])
+show([code(base.create_snap, 's1'), code(base.remove_snap, 'none'), code(R.remove, io, 'base')])
+base.write(b'new' * 1000, 12295); base.write(b'q' * 10, 5 << 20); base.discard(1 << 22, 1 << 20)
+snap = rbd.Image(io, 'base', 's1')
+show([base.read(12295, 6).decode(), snap.read(12295, 6).decode(), snap.read(1 << 22, 2).decode(), base.read(1 << 22, 2).decode(), code(snap.write, b'x', 0)])
+spans = []
+base.diff_iterate(0, 64 << 20, 's1', lambda o, l, e: spans.append([o, l, e]), whole_object=False)
+show(spans)
+show([code(base.unprotect_snap, 's1'), base.protect_snap('s1'), code(base.protect_snap, 's1'), base.is_protected_snap('s1'), code(base.remove_snap, 's1')])
+R.clone(io, 'base', 's1', io, 'child')
+show(code(base.unprotect_snap, 's1'))
+child = rbd.Image(io, 'child')
+show([list(child.parent_info()), child.overlap(), child.read(12295, 6).decode()])
+child.write(b'child', 12295)
+show([child.read(12295, 8).decode(), snap.read(12295, 6).decode()])
+base.set_snap('s1'); show([[p, n] for p, n in base.list_children()]); base.set_snap(None)
+base.create_snap('s2'); base.rollback_to_snap('s1')
+show(base.read(12295, 6).decode())
+child.flatten()
+show([child.read(12295, 8).decode(), child.read(1 << 22, 2).decode(), code(child.flatten)])
+child.close(); snap.close()
+base.unprotect_snap('s1'); base.remove_snap('s1'); base.rename_snap('s2', 's3')
+show([[s['name'] for s in base.list_snaps()], base.read(12295, 6).decode()])
+base.remove_snap('s3'); base.close()
+R.remove(io, 'child'); R.remove(io, 'base')
+show(R.list(io))
+`);
+    t.same(shown, [['s1'], [-17, -2, -39], ['newnew', 'oldold', 'zz', '\0\0', -30],
+      [[12288, 4096, true], [1 << 22, 1 << 20, false], [5 << 20, 4096, true]],
+      [-22, null, -16, true, -16], -16, [['rbd', 'base', 's1'], 64 << 20, 'oldold'], ['childdol', 'oldold'], [['rbd', 'child']], 'oldold',
+      ['childdol', 'zz', -22], [['s3'], 'oldold'], []]);
+  });
+
+  await t.test('two processes that write to one clone in turns always see each other', async (t) => {
+    await python(served, `
+R.create(io, 'parent', 8 << 20)
+with rbd.Image(io, 'parent') as i:
+    i.write(b'p' * 65536, 0); i.create_snap('s'); i.protect_snap('s')
+R.clone(io, 'parent', 's', io, 'shared')
+`);
+    const start = () => {
+      const child = spawn(PYTHON, ['-c', pythonText(`
+i = rbd.Image(io, 'shared')
+print('ready', flush=True)
+for line in sys.stdin:
+    k = int(line)
+    ok = k == 0 or i.read((k - 1) * 3000, 3000) == bytes([k - 1 & 255]) * 3000
+    i.write(bytes([k & 255]) * 3000, k * 3000)
+    print('ok' if ok else 'bad %d' % k, flush=True)
+i.close()
+`)], { env: served.clientEnv, stdio: ['pipe', 'pipe', 'inherit'] });
+      return { child, lines: createInterface({ input: child.stdout })[Symbol.asyncIterator]() };
+    };
+    const sides = [start(), start()] as const;
+    for (const side of sides) t.match((await side.lines.next()).value, /ready/);
+    const answers: string[] = [];
+    for (let k = 0; k < 40; k++) {
+      const side = sides[k % 2]!;
+      side.child.stdin.write(`${k}\n`);
+      answers.push(String((await side.lines.next()).value));
+    }
+    t.same(new Set(answers), new Set(['ok']));
+    for (const side of sides) {
+      side.child.stdin.end();
+      await once(side.child, 'close');
+    }
+    const shown = await python(served, `
+with rbd.Image(io, 'shared') as i:
+    show([all(i.read(k * 3000, 3000) == bytes([k]) * 3000 for k in range(40)), i.read(120000, 1) == bytes(1)])
+`);
+    t.same(shown, [[true, true]]);
+  });
+
+  await t.test('fio goes on and verifies while snapshots of its image come and go', async (t) => {
+    await python(served, "R.create(io, 'busy', 64 << 20)");
+    const fio = mustRun(served, 'fio', ['--name=busy', '--ioengine=rbd', '--clientname=admin', '--pool=rbd', '--rbdname=busy', '--rw=randwrite', '--bs=4k',
+      '--iodepth=16', '--size=32m', '--loops=3', '--direct=1', '--verify=crc32c', '--verify_fatal=1', '--verify_state_save=0', '--output-format=json']);
+    const snapshots = python(served, `
+i = rbd.Image(io, 'busy')
+for k in range(20):
+    i.create_snap('s%d' % k)
+    if k % 2: i.remove_snap('s%d' % (k - 1))
+show(len(list(i.list_snaps())))
+`);
+    t.same(await snapshots, [10]);
+    const output = await fio;
+    t.equal((JSON.parse(output.slice(output.indexOf('{'))) as { jobs: [{ error: number }] }).jobs[0].error, 0);
+  });
+});
