@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds everything into dist/ (TypeScript) and build/ (C++). `build.sh asan|tsan` builds the C++ with a sanitizer into build-asan/ or build-tsan/.
+# Builds everything into dist/ (TypeScript) and build/ (C++). `build.sh asan|tsan` builds the native tests, and what they
+# need, with a sanitizer into build-asan/ or build-tsan/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 kind=${1:-}
@@ -12,8 +13,8 @@ npx tsc -p tsconfig.json
 if [ -f dist/tools/abi-generate.js ]; then node dist/tools/abi-generate.js; fi
 case $kind in
   '') out=build options=() ;;
-  asan) out=build-asan options=(--CDCBD_SANITIZE=address) ;;
-  tsan) out=build-tsan options=(--CDCBD_SANITIZE=thread) ;;
+  asan) out=build-asan options=(--target native_tests --CDCBD_SANITIZE=address) ;;
+  tsan) out=build-tsan options=(--target native_tests --CDCBD_SANITIZE=thread) ;;
   *) echo "build.sh: unknown kind '$kind' (asan, tsan, or nothing)" >&2; exit 2 ;;
 esac
 # The compiler's progress goes to a log; it is shown where something failed.
