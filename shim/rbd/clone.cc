@@ -15,17 +15,16 @@ namespace {
 
 // `snap` is {"snap": name} or {"snapId": id}.
 int clone(rados_ioctx_t from, const char* parent, Json snap, rados_ioctx_t to, const char* name,
-          const ImageOptions& options, int* order) {
+          const ImageOptions& options) {
   if (from == nullptr || to == nullptr || parent == nullptr || name == nullptr) return -EINVAL;
   const rados::IoCtx &source = *ioctx(from), &target = *ioctx(to);
   Json params = {{"at", at_json(source)},         {"image", parent}, {"to", at_json(target)}, {"name", name},
                  {"options", options.to_json()}, {"op", new_operation_id()}};
   params.update(snap);
-  Reply reply = target.client->call("clone", std::move(params));
-  if (reply.error == 0 && order != nullptr) *order = reply.result->value("order", *order);
-  return reply.error;
+  return target.client->call("clone", std::move(params)).error;
 }
 
+// Unlike the create functions', the order that is chosen is not given back.
 int set_order(ImageOptions& options, const int* order) {
   if (order == nullptr) return -EINVAL;
   if (*order < 0) return -EDOM;
@@ -61,7 +60,7 @@ int rbd_clone2(rados_ioctx_t p_ioctx, const char* p_name, const char* p_snapname
       options.set(RBD_IMAGE_OPTION_STRIPE_UNIT, stripe_unit);
       options.set(RBD_IMAGE_OPTION_STRIPE_COUNT, static_cast<uint64_t>(stripe_count));
     }
-    return clone(p_ioctx, p_name, {{"snap", p_snapname}}, c_ioctx, c_name, options, c_order);
+    return clone(p_ioctx, p_name, {{"snap", p_snapname}}, c_ioctx, c_name, options);
   });
 }
 
@@ -69,7 +68,7 @@ int rbd_clone3(rados_ioctx_t p_ioctx, const char* p_name, const char* p_snapname
                const char* c_name, rbd_image_options_t c_opts) {
   return guarded([&] {
     if (p_snapname == nullptr || c_opts == nullptr) return -EINVAL;
-    return clone(p_ioctx, p_name, {{"snap", p_snapname}}, c_ioctx, c_name, *ImageOptions::from(c_opts), nullptr);
+    return clone(p_ioctx, p_name, {{"snap", p_snapname}}, c_ioctx, c_name, *ImageOptions::from(c_opts));
   });
 }
 
@@ -78,7 +77,7 @@ int rbd_clone4(rados_ioctx_t p_ioctx, const char* p_name, uint64_t p_snap_id, ra
   return guarded([&] {
     if (c_opts == nullptr) return -EINVAL;
     if (p_snap_id > kMaxWireNumber) return -ENOENT;
-    return clone(p_ioctx, p_name, {{"snapId", p_snap_id}}, c_ioctx, c_name, *ImageOptions::from(c_opts), nullptr);
+    return clone(p_ioctx, p_name, {{"snapId", p_snap_id}}, c_ioctx, c_name, *ImageOptions::from(c_opts));
   });
 }
 

@@ -21,6 +21,7 @@ using Show = int (*)(uint64_t, size_t, int, void*);
 struct Walk {
   uint64_t offset, length;
   bool whole_object;
+  bool with_parent;
   Show show;
   void* arg;
   uint64_t object = 0;
@@ -71,11 +72,23 @@ int show_objects(const Walk& walk, const std::vector<Extent>& extents) {
   return show_current();
 }
 
-// The chain of one of the image's snapshots, over the volumes that the image has open and those that it lacks.
-struct SnapChain {
-  SnapChain(Image& image) : volumes(image.io().volumes()), chain([](bool) {}) {}
+// A chain to compare the image's own with, over the volumes that the image has open and those that it lacks.
+struct OlderChain {
+  explicit OlderChain(Image& image) : volumes(image.io().volumes()), chain([](bool) {}) {}
 
-  int open(Image& image, uint64_t snap_id) {
+  // What the image inherits of its parent.
+  int open_inherited(const ImageState& state) {
+    std::vector<LayerState> layers;
+    for (const LayerState& layer : state.layers) {
+      if (layer.is_inherited) layers.push_back(layer);
+    }
+    std::vector<block::LayerSpec> specs;
+    int error = volumes.update(layers, {}, specs);
+    return error != 0 ? error : chain.set_layers(std::move(specs), state.size, block::Chain::Leave::read);
+  }
+
+  // One of the image's snapshots.
+  int open_snap(Image& image, uint64_t snap_id) {
     Reply reply = image.call("layer.chain", {{"snapId", snap_id}, {"have", volumes.ids()}});
     if (reply.error != 0) return reply.error;
     std::vector<LayerState> layers;
@@ -90,9 +103,21 @@ struct SnapChain {
   block::Chain chain;
 };
 
-int diff_since(Image& image, uint64_t snap_id, const Walk& walk) {
-  SnapChain from(image);
-  if (int error = from.open(image, snap_id)) return error;
+// Chains can be compared only with leave to read; a read asks for it, and waits.
+int ensure_readable(Image& image) {
+  if (image.io().own() != Own::none) return 0;
+  char byte;
+  iovec vector = {&byte, 1};
+  IoRequest request;
+  request.op = block::Op::read;
+  request.length = 1;
+  request.iov = &vector;
+  request.iovcnt = 1;
+  return image.io().run(request);
+}
+
+int diff_since(Image& image, OlderChain& from, const Walk& walk) {
+  if (int error = ensure_readable(image)) return error;
   std::vector<Extent> extents;
   const uint64_t window = std::max(kWindow, walk.object);
   for (uint64_t at = walk.offset; at < walk.offset + walk.length;) {
@@ -128,7 +153,12 @@ int diff(rbd_image_t handle, bool is_from_nothing, Find&& find, Walk walk) {
     if (from != nullptr && state->snap_id && from->id == *state->snap_id) return 0;
     walk.object = uint64_t{1} << state->order;
     walk.shows_zeroes = from != nullptr;
-    return from != nullptr ? diff_since(image, from->id, walk) : diff_whole(image, walk);
+    const bool inherits = std::any_of(state->layers.begin(), state->layers.end(),
+                                      [](const LayerState& layer) { return layer.is_inherited; });
+    if (from == nullptr && (walk.with_parent || !inherits)) return diff_whole(image, walk);
+    OlderChain older(image);
+    int error = from != nullptr ? older.open_snap(image, from->id) : older.open_inherited(*state);
+    return error != 0 ? error : diff_since(image, older, walk);
   });
 }
 
@@ -160,11 +190,11 @@ int rbd_diff_iterate(rbd_image_t image, const char* fromsnapname, uint64_t ofs, 
 
 // Shows each extent that holds data, or that changed since the older snapshot, in order, object by object; a negative
 // result of `cb` ends it and is returned. -EINVAL where the range begins at or past the end, -ENOENT for a snapshot that
-// is not there. What a clone shows of its parent is always taken in.
-int rbd_diff_iterate2(rbd_image_t image, const char* fromsnapname, uint64_t ofs, uint64_t len, uint8_t,
-                      uint8_t whole_object, Show cb, void* arg) {
+// is not there.
+int rbd_diff_iterate2(rbd_image_t image, const char* fromsnapname, uint64_t ofs, uint64_t len,
+                      uint8_t include_parent, uint8_t whole_object, Show cb, void* arg) {
   auto find = [&](const ImageState& state) { return find_snap(state, std::string(fromsnapname)); };
-  return diff(image, fromsnapname == nullptr, find, {ofs, len, whole_object != 0, cb, arg});
+  return diff(image, fromsnapname == nullptr, find, {ofs, len, whole_object != 0, include_parent != 0, cb, arg});
 }
 
 // The same by a snapshot's id, 0 for none.
@@ -173,7 +203,9 @@ int rbd_diff_iterate3(rbd_image_t image, uint64_t from_snap_id, uint64_t ofs, ui
   constexpr uint32_t known = RBD_DIFF_ITERATE_FLAG_INCLUDE_PARENT | RBD_DIFF_ITERATE_FLAG_WHOLE_OBJECT;
   if ((flags & ~known) != 0) return -EINVAL;
   auto find = [&](const ImageState& state) { return find_snap(state, from_snap_id); };
-  return diff(image, from_snap_id == 0, find, {ofs, len, (flags & RBD_DIFF_ITERATE_FLAG_WHOLE_OBJECT) != 0, cb, arg});
+  const bool whole_object = (flags & RBD_DIFF_ITERATE_FLAG_WHOLE_OBJECT) != 0;
+  const bool with_parent = (flags & RBD_DIFF_ITERATE_FLAG_INCLUDE_PARENT) != 0;
+  return diff(image, from_snap_id == 0, find, {ofs, len, whole_object, with_parent, cb, arg});
 }
 
 }  // extern "C"

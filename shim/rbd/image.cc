@@ -146,6 +146,11 @@ Reply Image::change(const char* method, Json params, const std::function<int(uin
   return call(method, std::move(params), progress);
 }
 
+int Image::flush_head() {
+  std::lock_guard<std::mutex> serial(apply_lock_.get());
+  return io_->give_up(Own::read);
+}
+
 int Image::refresh() {
   Reply reply = call("image.refresh", Json::object());
   return reply.error != 0 ? reply.error : take(reply);

@@ -75,6 +75,8 @@ class Image : public control::Listener, public CompletionOwner, public control::
   Reply call(const char* method, Json params, const std::function<int(uint64_t, uint64_t)>& progress = {});
   // The same for a call that changes something: adds the `op` by which the daemon knows a repetition.
   Reply change(const char* method, Json params, const std::function<int(uint64_t, uint64_t)>& progress = {});
+  // Makes durable what this handle wrote to the head, and writes no more without new leave. Returns 0 or -errno.
+  int flush_head();
   // Asks the daemon for the state anew. Returns 0 or -errno.
   int refresh();
 

@@ -106,7 +106,8 @@ void ImageIo::ask_again() {
 }
 
 int ImageIo::give_up(Own to) {
-  if (rank(own()) <= rank(to)) return 0;
+  // A plain head is nobody's, and has no map that could be lost.
+  if (own() == Own::shared || rank(own()) <= rank(to)) return 0;
   close_gate();
   int error = 0;
   if (own() == Own::write) {

@@ -35,6 +35,7 @@ LayerState read_layer(const json& from) {
   layer.is_cow = from.value("kind", "plain") == "cow";
   layer.size = from.at("size").get<uint64_t>();
   layer.is_frozen = from.value("frozen", false);
+  layer.is_inherited = from.value("inherited", false);
   layer.created = from.value("created", layer.size);
   layer.has_volume = from.contains("volume");
   if (!layer.has_volume) return layer;

@@ -25,6 +25,7 @@ struct LayerState {
   std::string id;
   bool is_cow = false;
   bool is_frozen = false;
+  bool is_inherited = false;  // of the image that this one was cloned from
   uint64_t size = 0;     // bytes of it that count
   uint64_t created = 0;  // cow: the size that its volume is made for
   bool has_volume = false;  // those that the handle has open already come without

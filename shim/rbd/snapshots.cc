@@ -52,6 +52,8 @@ int with_snap_id(rbd_image_t handle, uint64_t id, Body&& body) {
 
 int set_snap(rbd_image_t handle, const Json& id) {
   Image& image = *Image::from(handle);
+  // The head leaves the handle's chain: what was written to it must be on its volume before.
+  if (int error = image.flush_head()) return error;
   Reply reply = image.call("image.snap", {{"snapId", id}});
   return reply.error != 0 ? reply.error : image.take(reply);
 }

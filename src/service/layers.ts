@@ -101,7 +101,7 @@ export async function openChain(ctx: Context, open: OpenImage, record: ImageReco
     for (const { layer, visible } of await readChain(ctx, top, size)) {
       const id = layerTag(layer);
       const writable = !layer.frozen && !open.readOnly && options.snapId === null;
-      const shown = { id, kind: layer.kind, size: visible, created: layer.size, frozen: layer.frozen, writable };
+      const shown = { id, kind: layer.kind, size: visible, created: layer.size, frozen: layer.frozen, writable, inherited: layer.image !== record.id };
       if (options.have.has(id)) {
         layers.push(shown);
         continue;
