@@ -8,10 +8,7 @@ import { run, startAll } from './stack.js';
 
 const MIB = 1024 ** 2;
 const { cluster, stack, stop } = await startAll();
-t.teardown(async () => {
-  t.equal(cluster.nebdServer.crash, undefined, 'nothing unaligned, empty or past the end ever arrived');
-  await stop();
-});
+t.teardown(stop);
 const { environment } = stack;
 
 const PRELUDE = `
@@ -135,4 +132,9 @@ t.test('fio writes and verifies, in blocks smaller than CurveBS\'s too', async (
       `--bsrange=${blocks.includes('-') ? blocks : `${blocks}-${blocks}`}`, '--bs_unaligned=0', '--iodepth=16', '--size=8M', '--verify=crc32c', '--verify_fatal=1', '--verify_state_save=0', '--do_verify=1');
     test.equal(code, 0, `${blocks} ${code === 0 ? '' : stdout + stderr}`);
   }
+});
+
+t.test('nothing unaligned, empty or past the end ever arrived at nebd-server', (test) => {
+  test.equal(cluster.nebdServer.crash, undefined);
+  test.end();
 });

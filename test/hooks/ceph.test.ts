@@ -23,7 +23,8 @@ function ceph(args: readonly string[], how: {env?: Record<string, string>, stdin
   return new Promise((resolve) => {
     const child = execFile(program, args, {env: {PATH: '/usr/bin:/bin', CEPH_CONF: conf, ...how.env}}, (error, stdout, stderr) =>
       resolve({code: error ? Number(error.code) : 0, stdout, stderr}));
-    child.stdin?.end(how.stdin ?? '');
+    // A command that reads no input may have ended before it is written.
+    child.stdin?.on('error', () => undefined).end(how.stdin ?? '');
   });
 }
 

@@ -15,6 +15,8 @@ const map: Command = {
     'For ceph, DIR is the name of the pool there; --conf, --id and --keyring say how to reach it.',
   ],
   options: {
+    backend: {value: 'BACKEND', help: 'the same as BACKEND'},
+    dir: {value: 'DIR', help: 'the same as DIR; it is made where it does not exist'},
     owner: {value: 'NAME', help: 'CurveBS: the owner of the directory'},
     conf: {value: 'FILE', help: 'ceph: its ceph.conf'},
     id: {value: 'ID', help: 'ceph: the user to be there'},
@@ -23,11 +25,14 @@ const map: Command = {
   examples: [
     'cbd2rbd pool map volumes',
     'cbd2rbd pool map volumes curvebs:/openstack/volumes --owner cinder',
+    'cbd2rbd pool map volumes --backend curvebs --dir /openstack/volumes --owner cinder',
     'cbd2rbd pool map old ceph:volumes --conf /etc/ceph/old.conf --id admin',
   ],
   run: async (invocation) => {
-    const [name = '', where = 'local'] = invocation.args;
-    const [backend = '', ...dir] = where.split(':');
+    const [name = '', where = invocation.values.get('backend') ?? 'local'] = invocation.args;
+    const [backend = '', ...given] = where.split(':');
+    const named = invocation.values.get('dir');
+    const dir = named === undefined ? given : [named];
     const ceph: Record<string, string> = {};
     for (const [option, field] of [['conf', 'conf'], ['id', 'user'], ['keyring', 'keyring']] as const) {
       const value = invocation.values.get(option);
