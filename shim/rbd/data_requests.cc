@@ -73,10 +73,10 @@ Verdict begin_write(Image& image, uint64_t offset, uint64_t& length) {
 }
 
 // A vector over `length` bytes of the pattern, which starts at its beginning.
-void use_pattern(Transfer& transfer, const char* data, size_t data_length, uint64_t length) {
+void use_pattern(BufferPool& pool, Transfer& transfer, const char* data, size_t data_length, uint64_t length) {
   const uint64_t copies = std::max<uint64_t>(1, kPatternBytes / data_length);
   const uint64_t bytes = std::min(copies * data_length, length);
-  transfer.data = allocate_memory(bytes);
+  transfer.data = pool.take(bytes);
   for (uint64_t at = 0; at < bytes; at += data_length) {
     memcpy(transfer.data.get() + at, data, std::min<uint64_t>(data_length, bytes - at));
   }
@@ -196,7 +196,7 @@ Verdict prepare_writesame(Image& image, Transfer& transfer, uint64_t offset, uin
     return Verdict::ready();
   }
   set_range(transfer, Op::write, offset, length);
-  use_pattern(transfer, data, data_length, length);
+  use_pattern(image.buffers(), transfer, data, data_length, length);
   return Verdict::ready();
 }
 
@@ -223,16 +223,16 @@ Verdict prepare_compare_and_write(Image& image, Transfer& transfer, uint64_t off
   return Verdict::ready();
 }
 
-void copy_data_in(Transfer& transfer) {
+void copy_data_in(BufferPool& pool, Transfer& transfer) {
   block::Request& request = transfer.request;
   if (request.op == Op::compare_and_write) {
-    transfer.data = allocate_memory(2 * request.length);
+    transfer.data = pool.take(2 * request.length);
     gather(transfer.data.get() + request.length, request.compare, request.comparecnt);
     transfer.vector[1] = {transfer.data.get() + request.length, request.length};
     request.compare = &transfer.vector[1];
     request.comparecnt = 1;
   } else if (request.op == Op::write && transfer.data == nullptr) {
-    transfer.data = allocate_memory(request.length);
+    transfer.data = pool.take(request.length);
   } else {
     return;
   }

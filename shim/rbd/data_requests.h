@@ -40,7 +40,7 @@ Verdict prepare_flush(Image& image, Transfer& transfer);
 
 // Gives a write that was prepared memory of its own, so that the client may free or change his before it is done.
 // Throws bad_alloc.
-void copy_data_in(Transfer& transfer);
+void copy_data_in(BufferPool& pool, Transfer& transfer);
 
 // What writesame's functions refuse at once.
 bool is_valid_writesame(uint64_t length, size_t data_length);

@@ -56,6 +56,7 @@ class Image : public control::Listener, public CompletionOwner, public control::
   ImageIo& io() { return *io_; }
   Watchers& watchers() { return watchers_; }
   EventSocket& events() { return events_; }
+  BufferPool& buffers() { return buffers_; }
 
   // 0, or why the image cannot be written: -EROFS for a read-only or snapshot handle, or while another client holds the
   // managed lock.
@@ -137,6 +138,7 @@ class Image : public control::Listener, public CompletionOwner, public control::
   OpenTarget target_;
   uint64_t handle_ = 0;
   std::unique_ptr<ImageIo> io_;
+  BufferPool buffers_;
   EventSocket events_;
   Watchers watchers_;
 

@@ -11,6 +11,8 @@ namespace {
 // The device is done, on whatever thread: the callback has its turn on the image's own.
 void on_done(block::Request* request, int error) {
   auto& completion = *static_cast<Completion*>(request->context);
+  // The client may keep his completion longer than the image, which the memory goes back to.
+  completion.transfer.data.reset();
   completion.image->end(completion, completion.transfer.finish(error));
 }
 
@@ -27,7 +29,7 @@ int submit(rbd_image_t handle, rbd_completion_t c, Gives gives, Prepare&& prepar
   Verdict verdict;
   int error = guarded([&] {
     verdict = prepare(image, completion.transfer);
-    if (verdict.is_ready && image.copies_writes()) copy_data_in(completion.transfer);
+    if (verdict.is_ready && image.copies_writes()) copy_data_in(image.buffers(), completion.transfer);
     return 0;
   });
   if (error != 0) return error;

@@ -5,27 +5,12 @@
 #include <sys/uio.h>
 
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
-#include <new>
 
+#include "rbd/buffer_pool.h"
 #include "rbd/image_io.h"
 
 namespace cbd::rbd {
-
-// Memory for data, aligned so that any driver takes it as it is.
-struct FreeMemory {
-  void operator()(char* memory) const { free(memory); }
-};
-using Memory = std::unique_ptr<char, FreeMemory>;
-
-// Throws bad_alloc.
-inline Memory allocate_memory(uint64_t length) {
-  void* memory = nullptr;
-  // Less than a block is never handed to a driver directly.
-  if (posix_memalign(&memory, length < 4096 ? 64 : 4096, length) != 0) throw std::bad_alloc();
-  return Memory(static_cast<char*>(memory));
-}
 
 struct Transfer {
   IoRequest request;

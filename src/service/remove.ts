@@ -28,7 +28,8 @@ export async function removeImageRecords(ctx: Context, image: ImageRef, options:
   const { intents, parent } = await ctx.imageLocks.run(imageKey(image), () => whileNobodyOpens(ctx, image, async (tx) => {
     const record = await tx.get<ImageRecord>(keys.image(image));
     if (!record) throw new ServiceError('ENOENT', `there is no image with id ${image.id}`);
-    if (record.snaps.length > 0) throw new ServiceError('ENOTEMPTY', `image ${record.name} has snapshots`);
+    if (record.snaps.some(({ namespace }) => namespace.type === 'user')) throw new ServiceError('ENOTEMPTY', `image ${record.name} has snapshots`);
+    if (record.snaps.length > 0) throw new ServiceError('EBUSY', `image ${record.name} has removed snapshots that clones still show`);
     requireUnused(ctx, record);
     const condemned = await release(tx, record.top.layer);
     if (record.parent) tx.remove(keys.child(record.parent.image, record.parent.snapId, image));
