@@ -30,7 +30,7 @@ t.test('a snapshot freezes the head, quiesces who writes, and tells all', async 
   t.strictSame(asked(a), ['image.quiesce 1', 'image.resume 1']);
   t.strictSame(asked(b), ['image.changed 1']);
   t.match(state, { own: 'read', head: false, snaps: [{ id, name: 'one', size: 8 * MiB, protected: false, namespace: { type: 'user' }, children: 0 }] });
-  t.strictSame(layersOf(state), [{ id: plain?.['id'], kind: 'plain', size: 8 * MiB, created: 8 * MiB, frozen: true, writable: false }]);
+  t.strictSame(layersOf(state), [{ id: plain?.['id'], kind: 'plain', size: 8 * MiB, created: 8 * MiB, frozen: true, writable: false, inherited: false }]);
   t.equal(await a.code('snap.create', { handle: 1, name: 'one' }), -17);
   t.equal(await b.code('snap.create', { handle: 1, name: 'two' }), -30);
   t.equal(await a.code('snap.remove', { handle: 1, name: 'none' }), -2);
