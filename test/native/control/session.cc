@@ -315,6 +315,12 @@ int main() {
   tap::test("a daemon that speaks nonsense is left, and the call made anew", nonsense);
   tap::test("a call that nobody answers ends when its time is over", nobody_answers);
   tap::test("closing ends the calls that wait, and the session can be connected again", closing);
-  tap::test("a forked child has a session of its own, whatever its parent's threads were doing", forked);
+  const char* child = "a forked child has a session of its own, whatever its parent's threads were doing";
+#if defined(__SANITIZE_ADDRESS__)
+  tap::skip(child, "AddressSanitizer's own locks stay as another thread held them in the child of a busy process");
+  (void)forked;
+#else
+  tap::test(child, forked);
+#endif
   return tap::finish();
 }

@@ -196,7 +196,8 @@ void test_closing() {
   });
 
   tap::test("an image can be closed inside its own callback", [] {
-    auto* f = new Fixture;
+    // The image is deleted on a thread of its own after the close; the fixture outlives the test for its sake.
+    static Fixture* const f = new Fixture;
     Seen seen;
     seen.image = f->image;
     std::binary_semaphore closed{0};
@@ -213,7 +214,6 @@ void test_closing() {
     CHECK_EQ(rbd_aio_write(f->image, 0, 1, &byte, c), 0);
     closed.acquire();
     f->image = nullptr;
-    // The image is deleted on a thread of its own after that; the fixture outlives the test for its sake.
   });
 
   tap::test("aio_open and aio_close end through their completions", [] {
