@@ -21,18 +21,27 @@ bool wants_help(const std::vector<std::string>& words) {
   return false;
 }
 
+int run_here(DataCommand command, rados_t cluster, const std::vector<std::string>& rest) {
+  try {
+    return command(cluster, rest);
+  } catch (const Failure& failure) {
+    fputs(failure.text.c_str(), stderr);
+    return failure.code;
+  }
+}
+
 int run(Arguments& arguments) {
+  std::vector<std::string> rest;
+  // Differences are merged without asking anybody.
+  if (DataCommand command = find_data_command(arguments.rest, rest); command == run_merge_diff && !wants_help(rest)) {
+    return run_here(command, nullptr, rest);
+  }
   Session session;
   if (int code = session.open("rbd", arguments); code != 0) return code;
-  std::vector<std::string> rest;
-  DataCommand command = find_data_command(arguments.rest, rest);
-  if (command != nullptr && !wants_help(rest)) {
-    try {
-      return command(session.cluster(), rest);
-    } catch (const Failure& failure) {
-      fputs(failure.text.c_str(), stderr);
-      return failure.code;
-    }
+  if (DataCommand command = find_data_command(arguments.rest, rest); command != nullptr && !wants_help(rest)) {
+    // Buffers live until their requests are done: librbd need not copy them.
+    rados_conf_set(session.cluster(), "rbd_disable_zero_copy_writes", "false");
+    return run_here(command, session.cluster(), rest);
   }
   Outcome outcome;
   session.run("rbd", arguments.rest, "", outcome);

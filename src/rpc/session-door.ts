@@ -4,7 +4,7 @@ import type { Identity } from '../access/identity.js';
 import type { PeerCredentials } from '../native/addon.js';
 import type { Context } from '../service/context.js';
 import { ServiceError } from '../service/errors.js';
-import type { Session, SessionIdentity } from '../service/sessions.js';
+import { firstOwnHandle, type Session, type SessionIdentity } from '../service/sessions.js';
 import type { Socket } from 'node:net';
 import { Connection, type Answer } from './connection.js';
 import type { Methods } from './method.js';
@@ -56,6 +56,7 @@ export class SessionDoor {
     }
     const handler = Object.hasOwn(this.door.methods, method) ? this.door.methods[method] : undefined;
     if (!handler) throw new ServiceError('EOPNOTSUPP', `unknown method ${method}`);
+    if (method.startsWith('image.') && Number(fields['handle'] ?? 0) >= firstOwnHandle) throw new ServiceError('EINVAL', `handle ${String(fields['handle'])} is not a client's to choose`);
     return handler({ ctx: this.door.ctx, session: this.session, identity: this.user, params });
   }
 

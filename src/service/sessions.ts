@@ -5,6 +5,9 @@ import { ServiceError } from './errors.js';
 import { imageKey, keys, type Hold, type ImageRef, type SessionRecord } from './records.js';
 import { transact } from './transact.js';
 
+/** Handles from here on are the daemon's own, opened for a command under the caller's session; clients choose smaller ones. */
+export const firstOwnHandle = 2 ** 45;
+
 /** What a question ends with when its answer can no longer come. */
 export class ConnectionLost extends Error {
   constructor() {
@@ -195,6 +198,8 @@ export class Sessions {
 
   /** Asks one and waits: 'answered', 'refused' (it answered with an error), 'gone' (no connection, or it was lost), or 'late' after `ms`. */
   async askOne(open: OpenImage, method: string, message: { params: object; fds?: readonly number[] }, ms = answerMs): Promise<'answered' | 'refused' | 'gone' | 'late'> {
+    // The daemon itself does no I/O on what it opened for a command: there is nothing to hold still and nobody to tell.
+    if (open.handle >= firstOwnHandle) return 'answered';
     const { channel } = open.session;
     if (!channel || !open.attached) return 'gone';
     let timer: NodeJS.Timeout | undefined;

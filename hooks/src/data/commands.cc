@@ -1,6 +1,6 @@
 #include "data/commands.h"
 
-#include <cerrno>
+#include <algorithm>
 
 #include "data/words.h"
 
@@ -13,26 +13,51 @@ struct Named {
 };
 
 const Named commands[] = {
-    {"import", run_import},           {"export", run_export}, {"export-diff", run_export_diff}, {"import-diff", run_import_diff},
-    {"diff", run_diff},               {"cp", run_copy},       {"copy", run_copy},               {"du", run_disk_usage},
+    {"import", run_import},
+    {"export", run_export},
+    {"export-diff", run_export_diff},
+    {"import-diff", run_import_diff},
+    {"merge-diff", run_merge_diff},
+    {"diff", run_diff},
+    {"cp", run_copy},
+    {"copy", run_copy},
+    {"deep cp", run_deep_copy},
+    {"deep copy", run_deep_copy},
+    {"du", run_disk_usage},
     {"disk-usage", run_disk_usage},
+    {"bench", run_bench},
+    {"bench-write", run_bench_write},
+    {"watch", run_watch},
+    {"sparsify", run_sparsify},
 };
+
+// Options with a value that may stand in front of a command.
+bool takes_value(const std::string& option) {
+  for (const char* one : {"-p", "--pool", "--namespace", "--image", "--snap", "--path", "--format", "--dest", "--dest-pool", "--io-type"}) {
+    if (option == one) return true;
+  }
+  return false;
+}
 
 }  // namespace
 
 DataCommand find_data_command(const std::vector<std::string>& words, std::vector<std::string>& rest) {
-  // Options may stand before the command; "-p pool" is the one whose value could be taken for it.
+  std::string name;
+  rest.clear();
   for (size_t at = 0; at < words.size(); ++at) {
-    if (words[at] == "-p" || words[at] == "--pool" || words[at] == "--namespace" || words[at] == "--image" || words[at] == "--snap") {
-      ++at;
+    rest.push_back(words[at]);
+    if (takes_value(words[at]) && at + 1 < words.size()) {
+      rest.push_back(words[++at]);
       continue;
     }
     if (words[at].size() > 1 && words[at][0] == '-') continue;
+    rest.pop_back();
+    name += (name.empty() ? "" : " ") + words[at];
+    if (name == "deep") continue;
+    rest.insert(rest.end(), words.begin() + static_cast<long>(at) + 1, words.end());
+    if (name == "create" && std::find(rest.begin(), rest.end(), "--thick-provision") != rest.end()) return run_create_thick;
     for (const Named& command : commands) {
-      if (words[at] != command.name) continue;
-      rest = words;
-      rest.erase(rest.begin() + static_cast<long>(at));
-      return command.run;
+      if (name == command.name) return command.run;
     }
     return nullptr;
   }

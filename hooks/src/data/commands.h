@@ -19,6 +19,13 @@ int run_export(rados_t cluster, const std::vector<std::string>& argv);
 int run_export_diff(rados_t cluster, const std::vector<std::string>& argv);
 int run_import_diff(rados_t cluster, const std::vector<std::string>& argv);
 int run_diff(rados_t cluster, const std::vector<std::string>& argv);
+int run_merge_diff(rados_t cluster, const std::vector<std::string>& argv);
+int run_create_thick(rados_t cluster, const std::vector<std::string>& argv);
+int run_deep_copy(rados_t cluster, const std::vector<std::string>& argv);
+int run_bench(rados_t cluster, const std::vector<std::string>& argv);
+int run_bench_write(rados_t cluster, const std::vector<std::string>& argv);
+int run_watch(rados_t cluster, const std::vector<std::string>& argv);
+int run_sparsify(rados_t cluster, const std::vector<std::string>& argv);
 int run_copy(rados_t cluster, const std::vector<std::string>& argv);
 int run_disk_usage(rados_t cluster, const std::vector<std::string>& argv);
 

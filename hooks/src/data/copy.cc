@@ -1,56 +1,74 @@
-// rbd cp: librbd copies.
+// rbd cp and deep cp: librbd copies.
 #include <cerrno>
+#include <functional>
 
 #include "data/commands.h"
 #include "data/flow.h"
 #include "data/image.h"
+#include "data/shape.h"
 
 namespace cbd::hooks {
 namespace {
 
-const std::vector<Option> options = {{"pool", 'p'}, {"namespace"}, {"image"}, {"snap"}, {"dest-pool"}, {"dest-namespace"}, {"dest"},
-                                     {"object-size"}, {"data-pool"}, {"sparse-size"}, {"no-progress", 0, true}};
+const std::vector<Option> ends = {{"pool", 'p'}, {"namespace"}, {"image"}, {"snap"}, {"dest-pool"}, {"dest-namespace"}, {"dest"}, {"no-progress", 0, true}};
 
-int note_progress(uint64_t done, uint64_t total, void* progress) {
-  static_cast<Progress*>(progress)->update(done, total);
-  return is_interrupted() ? -EINTR : 0;
+std::vector<Option> options_and(const Option& own) {
+  std::vector<Option> all = with_shape(ends);
+  all.push_back(own);
+  return all;
+}
+
+Spec destination(const Words& words, const Spec& from) {
+  Spec to;
+  if (auto word = words.word(1)) to = parse_spec(*word);
+  if (to.image.empty()) to.image = words.text("dest").value_or("");
+  if (to.image.empty()) throw Failure{EINVAL, "rbd: destination image name was not specified\n"};
+  if (!to.snap.empty()) throw Failure{EINVAL, "rbd: snapshot name specified for a command that doesn't use it\n"};
+  if (to.pool.empty()) {
+    to.pool = words.text("dest-pool").value_or(from.pool);
+    to.name_space = words.text("dest-namespace").value_or(from.name_space);
+  }
+  return to;
+}
+
+using Work = std::function<int(const Image& image, const Pool& target, const std::string& name, Shape& shape, Progress& progress)>;
+
+int copy(rados_t cluster, const Words& words, const char* label, const char* what, const Work& work) {
+  Spec from = image_spec(words, 0, true);
+  Spec to = destination(words, from);
+  Pool source_pool(cluster, from.pool, from.name_space);
+  Pool target_pool(cluster, to.pool, to.name_space);
+  Image image(source_pool, from.image, from.snap, true);
+  Progress progress(label, !words.has("no-progress"));
+  watch_interrupts();
+  Shape shape(words);
+  int result = work(image, target_pool, to.image, shape, progress);
+  if (result < 0) {
+    // Who has seen progress has made the image.
+    if (is_interrupted() && progress.has_begun()) rbd_remove(target_pool.ioctx(), to.image.c_str());
+    progress.fail();
+    throw failure(what, result);
+  }
+  progress.finish();
+  return 0;
 }
 
 }  // namespace
 
 int run_copy(rados_t cluster, const std::vector<std::string>& argv) {
-  Words words(options, argv, 2);
-  Spec from = image_spec(words, 0, true);
-  Spec to;
-  if (auto word = words.word(1)) to = parse_spec(*word);
-  if (to.image.empty()) to.image = words.text("dest").value_or("");
-  if (to.image.empty()) throw Failure{EINVAL, "rbd: destination image name was not specified\n"};
-  if (to.pool.empty()) {
-    to.pool = words.text("dest-pool").value_or(from.pool);
-    to.name_space = words.text("dest-namespace").value_or(from.name_space);
-  }
-  Pool source_pool(cluster, from.pool, from.name_space);
-  Pool target_pool(cluster, to.pool, to.name_space);
-  Image image(source_pool, from.image, from.snap, true);
-  Progress progress("Image copy", !words.has("no-progress"));
-  watch_interrupts();
-  rbd_image_options_t shape;
-  rbd_image_options_create(&shape);
-  if (auto size = words.text("object-size")) {
-    uint64_t bytes = parse_bytes("object-size", *size), order = 0;
-    while ((uint64_t{1} << order) < bytes) ++order;
-    rbd_image_options_set_uint64(shape, RBD_IMAGE_OPTION_ORDER, order);
-  }
-  if (auto data_pool = words.text("data-pool")) rbd_image_options_set_string(shape, RBD_IMAGE_OPTION_DATA_POOL, data_pool->c_str());
-  size_t sparse = words.has("sparse-size") ? parse_bytes("sparse-size", *words.text("sparse-size")) : 4096;
-  int result = rbd_copy_with_progress4(image.handle(), target_pool.ioctx(), to.image.c_str(), shape, note_progress, &progress, sparse);
-  rbd_image_options_destroy(shape);
-  if (result < 0) {
-    progress.fail();
-    throw failure("copy failed", result);
-  }
-  progress.finish();
-  return 0;
+  Words words(options_and({"sparse-size"}), argv, 2);
+  const uint64_t sparse = sparse_size(words);
+  return copy(cluster, words, "Image copy", "copy failed", [&](const Image& image, const Pool& target, const std::string& name, Shape& shape, Progress& progress) {
+    return rbd_copy_with_progress4(image.handle(), target.ioctx(), name.c_str(), shape.get(), Progress::note, &progress, sparse);
+  });
+}
+
+int run_deep_copy(rados_t cluster, const std::vector<std::string>& argv) {
+  Words words(options_and({"flatten", 0, true}), argv, 2);
+  return copy(cluster, words, "Image deep copy", "deep copy failed", [&](const Image& image, const Pool& target, const std::string& name, Shape& shape, Progress& progress) {
+    if (words.has("flatten")) shape.set(RBD_IMAGE_OPTION_FLATTEN, 1);
+    return rbd_deep_copy_with_progress(image.handle(), target.ioctx(), name.c_str(), shape.get(), Progress::note, &progress);
+  });
 }
 
 }  // namespace cbd::hooks

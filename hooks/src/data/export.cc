@@ -1,16 +1,14 @@
 // rbd export: an image or snapshot becomes a file (with holes) or a stream.
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
 
-#include "control/unique_fd.h"
 #include "data/commands.h"
 #include "data/extents.h"
 #include "data/flow.h"
-#include "data/image.h"
+#include "data/full_format.h"
+#include "data/paths.h"
 #include "files.h"
 
 namespace cbd::hooks {
@@ -48,11 +46,11 @@ int to_file(const Image& image, int fd, Progress& progress) {
   return ftruncate(fd, static_cast<off_t>(size)) == 0 ? 0 : -errno;
 }
 
-int to_stream(const Image& image, Progress& progress) {
+int to_stream(const Image& image, int fd, Progress& progress) {
   const uint64_t size = image.size();
   return read_in_order(image.handle(), 0, size, piece_bytes, [&](uint64_t offset, const char* data, size_t length) {
     progress.update(offset + length, size);
-    return write_whole(STDOUT_FILENO, {data, length});
+    return write_whole(fd, {data, length});
   });
 }
 
@@ -61,25 +59,22 @@ int to_stream(const Image& image, Progress& progress) {
 int run_export(rados_t cluster, const std::vector<std::string>& argv) {
   Words words(options, argv, 2);
   Spec spec = image_spec(words, 0, true);
-  if (auto format = words.text("export-format"); format && *format != "1") {
-    if (*format != "2") throw Failure{1, "rbd: the argument for option '--export-format' is invalid\n"};
-    throw Failure{EOPNOTSUPP, "rbd: export: --export-format 2 is not supported\n"};
-  }
-  std::string path = words.text("path").value_or(words.word(words.has("image") ? 0 : 1).value_or(""));
+  const bool is_full = has_full_format(words);
+  const std::string path = words.text("path").value_or(words.word(words.has("image") ? 0 : 1).value_or(""));
   if (path.empty()) throw Failure{EINVAL, "rbd: path was not specified\n"};
   Pool pool(cluster, spec.pool, spec.name_space);
   Image image(pool, spec.image, spec.snap, true);
   Progress progress("Exporting image", !words.has("no-progress"));
   watch_interrupts();
-  int result = 0;
-  if (path == "-") {
-    result = to_stream(image, progress);
+  Target target(path);
+  int result = target.error();
+  if (result != 0) throw failure("export error", result);
+  if (is_full) {
+    result = write_full(image, pool, spec.image, target.fd(), progress);
   } else {
-    UniqueFd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
-    if (fd.get() < 0) throw failure("export error", -errno);
-    result = to_file(image, fd.get(), progress);
-    if (result != 0) unlink(path.c_str());
+    result = target.is_stream() ? to_stream(image, target.fd(), progress) : to_file(image, target.fd(), progress);
   }
+  if (result == 0) result = target.finish();
   if (result != 0) {
     progress.fail();
     throw failure("export error", result);

@@ -1,10 +1,13 @@
 #include "data/flow.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <memory>
+#include <new>
 
 namespace cbd::hooks {
 namespace {
@@ -15,11 +18,11 @@ void note_interrupt(int) { interrupted = 1; }
 
 constexpr int read_depth = 8;
 
+}  // namespace
+
 bool is_zero(const char* data, size_t length) {
   return length == 0 || (data[0] == 0 && memcmp(data, data + 1, length - 1) == 0);
 }
-
-}  // namespace
 
 bool is_interrupted() { return interrupted != 0; }
 
@@ -30,9 +33,33 @@ void watch_interrupts() {
   sigaction(SIGTERM, &action, nullptr);
 }
 
+Buffers::Free::~Free() {
+  for (char* one : list) free(one);
+}
+
+Buffers::Buffer Buffers::take() const {
+  constexpr size_t page = 4096;
+  char* memory = nullptr;
+  {
+    std::lock_guard<std::mutex> hold(free_->lock);
+    if (!free_->list.empty()) {
+      memory = free_->list.back();
+      free_->list.pop_back();
+    }
+  }
+  if (memory == nullptr) memory = static_cast<char*>(aligned_alloc(page, (free_->bytes + page - 1) / page * page));
+  if (memory == nullptr) throw std::bad_alloc();
+  return Buffer(memory, [pool = free_](char* used) {
+    std::lock_guard<std::mutex> hold(pool->lock);
+    pool->list.push_back(used);
+  });
+}
+
 struct WriteFlow::Piece {
   WriteFlow* flow;
-  std::vector<char> data;
+  Buffers::Buffer buffer;
+  const char* data;
+  size_t length;
 };
 
 void WriteFlow::done(rbd_completion_t completion, void* context) {
@@ -68,20 +95,20 @@ int WriteFlow::start(Piece* given, const std::function<int(Piece*)>& submit) {
   return result;
 }
 
-int WriteFlow::write(uint64_t offset, std::vector<char> data) {
-  auto* piece = new Piece{this, std::move(data)};
-  return start(piece, [&](Piece* own) {
+int WriteFlow::write(uint64_t offset, Buffers::Buffer buffer, size_t from, size_t length) {
+  const char* data = buffer.get() + from;
+  return start(new Piece{this, std::move(buffer), data, length}, [&](Piece* own) {
     rbd_completion_t completion;
     int result = rbd_aio_create_completion(own, done, &completion);
     if (result < 0) return result;
-    result = rbd_aio_write(image_, offset, own->data.size(), own->data.data(), completion);
+    result = rbd_aio_write(image_, offset, own->length, own->data, completion);
     if (result < 0) rbd_aio_release(completion);
     return result;
   });
 }
 
 int WriteFlow::zero(uint64_t offset, uint64_t length) {
-  return start(new Piece{this, {}}, [&](Piece* own) {
+  return start(new Piece{this, {}, nullptr, 0}, [&](Piece* own) {
     rbd_completion_t completion;
     int result = rbd_aio_create_completion(own, done, &completion);
     if (result < 0) return result;
@@ -101,9 +128,11 @@ int read_in_order(rbd_image_t image, uint64_t offset, uint64_t length, uint64_t 
                   const std::function<int(uint64_t, const char*, size_t)>& take) {
   struct Flying {
     uint64_t offset;
-    std::vector<char> data;
+    size_t length;
+    Buffers::Buffer data;
     rbd_completion_t completion;
   };
+  const Buffers buffers(static_cast<size_t>(std::min(piece, length)));
   std::deque<std::unique_ptr<Flying>> flying;
   uint64_t next = offset;
   const uint64_t end = offset + length;
@@ -112,15 +141,16 @@ int read_in_order(rbd_image_t image, uint64_t offset, uint64_t length, uint64_t 
     while (result == 0 && next < end && flying.size() < read_depth) {
       auto one = std::make_unique<Flying>();
       one->offset = next;
-      one->data.resize(std::min(piece, end - next));
+      one->length = static_cast<size_t>(std::min(piece, end - next));
+      one->data = buffers.take();
       result = rbd_aio_create_completion(nullptr, nullptr, &one->completion);
       if (result < 0) break;
-      result = rbd_aio_read(image, next, one->data.size(), one->data.data(), one->completion);
+      result = rbd_aio_read(image, next, one->length, one->data.get(), one->completion);
       if (result < 0) {
         rbd_aio_release(one->completion);
         break;
       }
-      next += one->data.size();
+      next += one->length;
       flying.push_back(std::move(one));
     }
     if (result != 0) next = end;
@@ -136,7 +166,7 @@ int read_in_order(rbd_image_t image, uint64_t offset, uint64_t length, uint64_t 
     } else if (is_interrupted()) {
       result = -EINTR;
     } else {
-      result = take(one->offset, one->data.data(), one->data.size());
+      result = take(one->offset, one->data.get(), one->length);
     }
   }
   return result;

@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -15,14 +16,33 @@ namespace cbd::hooks {
 bool is_interrupted();
 void watch_interrupts();
 
-// Up to `depth` requests in flight. Buffers live until their request is done.
+// Memory for requests, used again and again, at the boundary of a page.
+class Buffers {
+ public:
+  using Buffer = std::shared_ptr<char>;
+  explicit Buffers(size_t bytes) : free_(std::make_shared<Free>(bytes)) {}
+  Buffer take() const;
+  size_t bytes() const { return free_->bytes; }
+
+ private:
+  struct Free {
+    explicit Free(size_t size) : bytes(size) {}
+    ~Free();
+    const size_t bytes;
+    std::mutex lock;  // guards `list`
+    std::vector<char*> list;
+  };
+  std::shared_ptr<Free> free_;
+};
+
+// Up to `depth` requests in flight. Buffers live until their requests are done.
 class WriteFlow {
  public:
   WriteFlow(rbd_image_t image, int depth) : image_(image), free_(depth) {}
   ~WriteFlow() { drain(); }
 
-  // Waits for a place, then writes `data` at `offset`. 0 or the first -errno of any request so far.
-  int write(uint64_t offset, std::vector<char> data);
+  // Waits for a place, then writes `length` bytes of `buffer` from `from` on. 0 or the first -errno of any request so far.
+  int write(uint64_t offset, Buffers::Buffer buffer, size_t from, size_t length);
   // The range reads as zeroes afterwards.
   int zero(uint64_t offset, uint64_t length);
   // Waits for everything; 0 or the first -errno.
@@ -45,6 +65,8 @@ class WriteFlow {
 // 0, the first -errno of a read, or what `take` returned where that is not 0.
 int read_in_order(rbd_image_t image, uint64_t offset, uint64_t length, uint64_t piece,
                   const std::function<int(uint64_t offset, const char* data, size_t length)>& take);
+
+bool is_zero(const char* data, size_t length);
 
 // Calls `take` for each stretch of `data` that is not zero, in whole blocks of `block`.
 int for_each_nonzero(const char* data, size_t length, size_t block, const std::function<int(size_t offset, size_t length)>& take);

@@ -1,9 +1,12 @@
 #include "data/image.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+
+#include "data/flow.h"
 
 namespace cbd::hooks {
 
@@ -54,6 +57,71 @@ uint64_t Image::object_size() const {
   return rbd_stat(image_, &info, sizeof(info)) == 0 && info.obj_size != 0 ? info.obj_size : uint64_t{4} << 20;
 }
 
+std::vector<Snap> Image::snaps() const {
+  std::vector<rbd_snap_info_t> list(16);
+  int room = static_cast<int>(list.size());
+  int count = rbd_snap_list(image_, list.data(), &room);
+  while (count == -ERANGE) {
+    list.resize(static_cast<size_t>(room));
+    count = rbd_snap_list(image_, list.data(), &room);
+  }
+  if (count < 0) throw failure("unable to list snapshots", count);
+  std::vector<Snap> snaps;
+  for (int at = 0; at < count; ++at) {
+    const rbd_snap_info_t& one = list[static_cast<size_t>(at)];
+    rbd_snap_namespace_type_t kind = RBD_SNAP_NAMESPACE_TYPE_USER;
+    if (rbd_snap_get_namespace_type(image_, one.id, &kind) == 0 && kind != RBD_SNAP_NAMESPACE_TYPE_USER) continue;
+    snaps.push_back(Snap{one.name, one.id, one.size});
+  }
+  if (count > 0) rbd_snap_list_end(list.data());
+  return snaps;
+}
+
+bool Image::is_protected(const std::string& snap) const {
+  int is_protected = 0;
+  return rbd_snap_is_protected(image_, snap.c_str(), &is_protected) == 0 && is_protected != 0;
+}
+
+ImageShape Image::shape() const {
+  ImageShape shape;
+  rbd_image_info_t info{};
+  if (rbd_stat(image_, &info, sizeof(info)) == 0) shape.order = static_cast<uint64_t>(info.order);
+  rbd_get_features(image_, &shape.features);
+  rbd_get_stripe_unit(image_, &shape.stripe_unit);
+  rbd_get_stripe_count(image_, &shape.stripe_count);
+  return shape;
+}
+
+std::vector<std::pair<std::string, std::string>> Image::metadata() const {
+  constexpr uint64_t at_once = 64;
+  std::vector<std::pair<std::string, std::string>> entries;
+  std::vector<char> names(16384), values(65536);
+  std::string after;
+  for (;;) {
+    size_t names_length = names.size(), values_length = values.size();
+    int result = rbd_metadata_list(image_, after.c_str(), at_once, names.data(), &names_length, values.data(), &values_length);
+    if (result == -ERANGE) {
+      names.resize(std::max(names_length, names.size() * 2));
+      values.resize(std::max(values_length, values.size() * 2));
+      continue;
+    }
+    if (result < 0) throw failure("listing metadata failed", result);
+    const size_t before = entries.size();
+    const char* value = values.data();
+    for (const char* name = names.data(); name < names.data() + names_length; name += strlen(name) + 1, value += strlen(value) + 1) {
+      entries.emplace_back(name, value);
+    }
+    if (entries.size() - before < at_once) return entries;
+    after = entries.back().first;
+  }
+}
+
+bool has_full_format(const Words& words) {
+  const std::string format = words.text("export-format").value_or("1");
+  if (format != "1" && format != "2") throw Failure{1, "rbd: the argument for option '--export-format' is invalid\n"};
+  return format == "2";
+}
+
 Spec image_spec(const Words& words, size_t index, bool may_have_snap) {
   Spec spec;
   if (auto word = words.word(index); word && !word->empty()) spec = parse_spec(*word);
@@ -72,7 +140,13 @@ Spec image_spec(const Words& words, size_t index, bool may_have_snap) {
   return spec;
 }
 
+int Progress::note(uint64_t done, uint64_t total, void* progress) {
+  static_cast<Progress*>(progress)->update(done, total);
+  return is_interrupted() ? -ECANCELED : 0;
+}
+
 void Progress::update(uint64_t done, uint64_t total) {
+  has_begun_ = true;
   if (!is_shown_ || total == 0) return;
   int percent = static_cast<int>(static_cast<double>(done) * 100 / static_cast<double>(total));
   if (percent <= percent_ || percent > 100) return;

@@ -6,29 +6,15 @@
 #include <nlohmann/json.hpp>
 
 #include "data/commands.h"
+#include "data/document.h"
 #include "data/extents.h"
 #include "data/image.h"
 
 namespace cbd::hooks {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 const std::vector<Option> diff_options = {{"pool", 'p'}, {"namespace"}, {"image"}, {"snap"}, {"from-snap"}, {"whole-object", 0, true}, {"format"}, {"pretty-format", 0, true}};
 const std::vector<Option> usage_options = {{"pool", 'p'}, {"namespace"}, {"image"}, {"snap"}, {"from-snap"}, {"exact", 0, true}, {"merge-snapshots", 0, true}, {"format"}, {"pretty-format", 0, true}};
-
-// True where JSON is wanted; XML is refused by name, other formats as rbd does.
-bool wants_json(const Words& words) {
-  std::string format = words.text("format").value_or("plain");
-  if (format == "plain") return false;
-  if (format == "json") return true;
-  if (format == "xml") throw Failure{EOPNOTSUPP, "rbd: --format xml is not supported by this command\n"};
-  throw Failure{1, "rbd: the argument for option '--format' is invalid\n"};
-}
-
-void print_json(const Words& words, const Json& json) {
-  puts(json.dump(words.has("pretty-format") ? 4 : -1, ' ', false, Json::error_handler_t::replace).c_str());
-}
 
 // Columns as wide as their widest cell; `right` are those whose cells stand at the right.
 void print_table(const std::vector<std::vector<std::string>>& rows, const std::vector<bool>& right) {
@@ -45,29 +31,6 @@ void print_table(const std::vector<std::vector<std::string>>& rows, const std::v
     }
     puts(line.c_str());
   }
-}
-
-struct Snap {
-  std::string name;
-  uint64_t id = 0;
-  uint64_t size = 0;
-};
-
-std::vector<Snap> snaps_of(const Image& image) {
-  std::vector<rbd_snap_info_t> list(16);
-  int room = static_cast<int>(list.size());
-  int count = rbd_snap_list(image.handle(), list.data(), &room);
-  if (count == -ERANGE) {
-    list.resize(static_cast<size_t>(room));
-    count = rbd_snap_list(image.handle(), list.data(), &room);
-  }
-  std::vector<Snap> snaps;
-  for (int at = 0; at < count; ++at) {
-    const rbd_snap_info_t& one = list[static_cast<size_t>(at)];
-    snaps.push_back(Snap{one.name, one.id, one.size});
-  }
-  if (count > 0) rbd_snap_list_end(list.data());
-  return snaps;
 }
 
 struct Usage {
@@ -97,8 +60,11 @@ void add_usage(const Pool& pool, const std::string& name, const Spec& spec, cons
   {
     Image image(pool, name, "", true);
     size = image.size();
-    snaps = snaps_of(image);
+    snaps = image.snaps();
     rbd_get_id(image.handle(), id, sizeof(id));
+    if ((image.shape().features & RBD_FEATURE_FAST_DIFF) == 0) {
+      fprintf(stderr, "warning: fast-diff map is not enabled for %s. operation may be slow.\n", name.c_str());
+    }
   }
   std::string before = words.text("from-snap").value_or("");
   for (const Snap& snap : words.has("merge-snapshots") ? std::vector<Snap>{} : snaps) {
@@ -148,11 +114,11 @@ void print_usage(const Words& words, const std::vector<Usage>& rows, bool is_poo
       images.push_back(one);
     }
     Json all{{"images", images}};
-    if (is_pool || rows.size() > 1) {
+    if (is_pool) {
       all["total_provisioned_size"] = provisioned;
       all["total_used_size"] = used;
     }
-    return print_json(words, all);
+    return print_data(words, "stats", all);
   }
   if (rows.empty()) return;
   std::vector<std::vector<std::string>> table{{"NAME", "PROVISIONED", "USED"}};
@@ -167,7 +133,7 @@ void print_usage(const Words& words, const std::vector<Usage>& rows, bool is_poo
 
 int run_diff(rados_t cluster, const std::vector<std::string>& argv) {
   Words words(diff_options, argv, 1);
-  bool json = wants_json(words);
+  bool json = wants_data(words);
   Spec spec = image_spec(words, 0, true);
   Pool pool(cluster, spec.pool, spec.name_space);
   Image image(pool, spec.image, spec.snap, true);
@@ -176,7 +142,7 @@ int run_diff(rados_t cluster, const std::vector<std::string>& argv) {
   if (json) {
     Json list = Json::array();
     for (const Extent& extent : extents) list.push_back(Json{{"offset", extent.offset}, {"length", extent.length}, {"exists", extent.exists ? "true" : "false"}});
-    print_json(words, list);
+    print_data(words, "extents", list);
   } else if (!extents.empty()) {
     std::vector<std::vector<std::string>> table{{"Offset", "Length", "Type"}};
     for (const Extent& extent : extents) table.push_back({std::to_string(extent.offset), std::to_string(extent.length), extent.exists ? "data" : "zero"});
@@ -188,7 +154,7 @@ int run_diff(rados_t cluster, const std::vector<std::string>& argv) {
 
 int run_disk_usage(rados_t cluster, const std::vector<std::string>& argv) {
   Words words(usage_options, argv, 1);
-  bool json = wants_json(words);
+  bool json = wants_data(words);
   Spec spec;
   if (auto word = words.word(0)) spec = parse_spec(*word);
   if (spec.pool.empty()) spec.pool = words.text("pool").value_or("rbd");

@@ -46,7 +46,9 @@ Words::Words(const std::vector<Option>& options, const std::vector<std::string>&
         throw misspelt(std::string("the required argument for option '--") + option->name + "' is missing");
       }
     }
-    found_[option->name].push_back(value);
+    std::vector<std::string>& values = found_[option->name];
+    if (!values.empty() && !option->is_many) throw misspelt(std::string("option '--") + option->name + "' cannot be specified more than once");
+    values.push_back(value);
   }
   if (words_.size() > most_words) throw misspelt("too many arguments");
 }

@@ -22,6 +22,7 @@ struct Option {
   const char* name;
   char letter = 0;
   bool is_switch = false;
+  bool is_many = false;  // may be given several times
 };
 
 class Words {

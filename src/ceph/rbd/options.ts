@@ -9,6 +9,10 @@ export interface OptionSpec {
   readonly isSwitch?: true;
   /** May be given several times. */
   readonly isMany?: true;
+  /** Help shows it without brackets; its absence is the command's to complain about. */
+  readonly isRequired?: true;
+  /** Help does not show it. */
+  readonly isHidden?: true;
 }
 
 export class Options {

@@ -6,6 +6,7 @@ import {release} from '../commands/status.js';
 import type {Cluster} from '../command.js';
 import type {Outcome} from '../shell/ceph.js';
 import {configCommands, globalCommands} from './commands/config.js';
+import {dataCommands} from './commands/data.js';
 import {imageCommands} from './commands/images.js';
 import {lockCommands} from './commands/locks.js';
 import {metadataCommands} from './commands/metadata.js';
@@ -15,6 +16,7 @@ import {snapCommands} from './commands/snaps.js';
 import {trashCommands} from './commands/trash.js';
 import type {RbdCommand} from './command.js';
 import {errnoOf, RbdFailure, strerror} from './errors.js';
+import {commandHelp, completions, overview} from './help.js';
 import {readOptions} from './options.js';
 import {RbdShell} from './shell.js';
 
@@ -32,21 +34,22 @@ const refused: readonly (readonly [string, string])[] = [
   ['mirror', 'mirroring is not supported'], ['journal', 'journals are not supported'], ['group', 'consistency groups are not supported'],
   ['object-map', 'there are no object maps: which blocks are in use is always known'], ['migration', 'migration is not supported'],
   ['encryption', 'encryption formats are not supported; qemu\'s luks works over any image'], ['trash purge schedule', 'schedules are not supported; use cron'],
-  ['mirror snapshot schedule', 'schedules are not supported'], ['bench', 'use fio with ioengine=rbd'], ['watch', 'not supported; see \'rbd status\''],
-  ['merge-diff', 'not supported; import the diffs one after the other'], ['deep cp', 'not supported; use \'rbd cp\', which leaves snapshots out'],
-  ['deep copy', 'not supported; use \'rbd cp\', which leaves snapshots out'], ['sparsify', 'not supported'], ['perf', 'not supported'],
+  ['mirror snapshot schedule', 'schedules are not supported'], ['persistent-cache', 'there is no persistent cache'],
   ['ggate', kernel], ['nbd', 'use qemu-nbd'],
 ];
 
+/** All commands but `config global`, which needs the caller's rights. */
+const ownCommands = (): readonly RbdCommand[] => [
+  ...imageCommands, ...showCommands, ...snapCommands, ...trashCommands, ...lockCommands, ...metadataCommands, ...poolCommands, ...configCommands,
+  ...mappedCommands, ...dataCommands,
+];
+
 function commandsFor({cluster, call}: RbdCall): readonly RbdCommand[] {
-  const global = globalCommands({
+  const global = globalCommands(() => ({
     options: cluster.options,
     require: (rights) => call.identity.requireMon(rights, rights === 'r' ? 'config get' : 'config set'),
-  });
-  return [
-    ...imageCommands, ...showCommands, ...snapCommands, ...trashCommands, ...lockCommands, ...metadataCommands, ...poolCommands, ...configCommands,
-    ...global, ...mappedCommands,
-  ];
+  }));
+  return [...ownCommands(), ...global];
 }
 
 // Nothing is ever mapped: an empty list is the truth.
@@ -59,6 +62,9 @@ const mappedCommands: readonly RbdCommand[] = [{
   },
 }];
 
+/** What there is, for the manual page. */
+export const rbdTable: readonly RbdCommand[] = [...ownCommands(), ...globalCommands(() => { throw new Error('there is no cluster in a manual page'); })];
+
 const printed = (text: string): Outcome => ({stdout: Buffer.from(text), stderr: '', code: 0});
 const failed = (code: number, stderr: string): Outcome => ({stdout: Buffer.alloc(0), stderr, code});
 
@@ -68,11 +74,12 @@ export async function runRbd(request: RbdCall): Promise<Outcome> {
   if (argv[0] === '--version' || argv[0] === '-v') return printed(`ceph version ${release.version} (${release.build}) ${release.name} (stable)\n`);
   if (argv.length === 0 || argv[0] === '--help' || argv[0] === '-h') return printed(overview(commands));
   if (argv[0] === 'help') return help(commands, argv.slice(1));
+  if (argv[0] === 'bash-completion') return printed(completions(commands, argv.slice(1)));
   const words = argv.filter((word) => !word.startsWith('-'));
   const no = refused.find(([name]) => name.split(' ').every((word, at) => words[at] === word));
   if (no) return failed(95, `rbd: ${no[0]}: ${no[1]}\n`);
   const found = find(commands, argv);
-  if (!found) return failed(22, `error: unknown option '${argv.join(' ')}'\n\n${usageLine}`);
+  if (!found) return unknown(commands, argv);
   if (found.rest.includes('--help') || found.rest.includes('-h')) return help(commands, found.name.split(' '));
   return runCommand(request, found.command, found.rest);
 }
@@ -126,31 +133,15 @@ function unexpected(error: unknown): [number, string] {
   return [errno, `rbd: ${error instanceof ServiceError ? error.message : 'error'}: ${strerror(errno)}\n`];
 }
 
-// --- help
-
-const usageLine = 'usage: rbd <command> ...\nSee \'rbd help\'.\n';
-
-function overview(commands: readonly RbdCommand[]): string {
-  const rows = commands.map((command) => [command.names.map((name, at) => at === 0 ? name : `(${name})`).join(' '), command.help] as const)
-      .sort(([a], [b]) => a < b ? -1 : 1);
-  const width = Math.max(...rows.map(([name]) => name.length));
-  return [
-    'usage: rbd <command> ...', '', 'The rbd command of cbd2rbd: images on CurveBS, on local files, or on a real Ceph.', '', 'Commands:',
-    ...rows.map(([name, help]) => `  ${name.padEnd(width)}  ${help}`), '',
-    'Optional arguments:', '  -c, --conf FILE   the ceph.conf that says where the daemon is', '  --cluster NAME    read /etc/ceph/NAME.conf',
-    '  --id ID           be client.ID', '  -n, --name NAME   be NAME', '  -k, --keyring F   where the key is', '',
-    'See \'rbd help <command>\' for help on a specific command.', '',
-  ].join('\n');
-}
-
 function help(commands: readonly RbdCommand[], words: readonly string[]): Outcome {
   if (words.length === 0) return printed(overview(commands));
   const wanted = words.join(' ');
   const command = commands.find((command) => command.names.includes(wanted));
-  if (!command) {
-    const group = commands.filter((command) => command.names.some((name) => name.startsWith(`${wanted} `)));
-    return group.length > 0 ? printed(overview(group)) : failed(22, `error: unknown option '${wanted}'\n\n${usageLine}`);
-  }
-  const options = command.options.map((option) => `  ${option.letter ? `-${option.letter} [ --${option.name} ]` : `--${option.name}`}${option.isSwitch ? '' : ' arg'}`);
-  return printed([`usage: rbd ${wanted} ${command.usage}`.trimEnd(), '', command.help, ...(options.length > 0 ? ['', 'Optional arguments:', ...options] : []), ''].join('\n'));
+  if (command) return printed(commandHelp(command, wanted));
+  const group = commands.filter((command) => command.names.some((name) => name.startsWith(`${wanted} `)));
+  return group.length > 0 ? printed(overview(group)) : unknown(commands, words);
+}
+
+function unknown(commands: readonly RbdCommand[], words: readonly string[]): Outcome {
+  return {stdout: Buffer.from(overview(commands)), stderr: `error: unknown option '${words.join(' ')}'\n\n`, code: 1};
 }

@@ -4,6 +4,7 @@ import type {Answer} from '../../rpc/connection.js';
 import type {Call, Methods} from '../../rpc/method.js';
 import {Params} from '../../rpc/params.js';
 import {render, type Doc} from '../document.js';
+import {firstOwnHandle} from '../../service/sessions.js';
 import {errnoOf, failure, RbdFailure, strerror, wrong} from './errors.js';
 import {parseImageSpec, parsePoolSpec, type Spec} from './spec.js';
 import type {Options} from './options.js';
@@ -54,8 +55,7 @@ export interface Place {
   readonly spec: Spec;
 }
 
-// Above what a librbd in the same session would use.
-let nextHandle = 2 ** 45;
+let nextHandle = firstOwnHandle;
 
 export class RbdShell {
   private out = '';

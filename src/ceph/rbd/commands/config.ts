@@ -4,7 +4,7 @@ import type {StoredOptions} from '../../stored-options.js';
 import {List} from '../../document.js';
 import {left, textTable} from '../../text-table.js';
 import {configOptions, isConfigOption} from '../../../service/image-options.js';
-import {asData, atImage, value, type RbdCommand} from '../command.js';
+import {asData, atImage, hidden, value, type RbdCommand} from '../command.js';
 import {errnoOf, failure, RbdFailure, wrong} from '../errors.js';
 import type {RbdShell} from '../shell.js';
 
@@ -126,23 +126,23 @@ function entityAt(shell: RbdShell): string {
   return who;
 }
 
-export function globalCommands(config: GlobalConfig): readonly RbdCommand[] {
+export function globalCommands(config: () => GlobalConfig): readonly RbdCommand[] {
   return [
     {
       names: ['config global get'], usage: '<config-entity> <key>', help: 'Show an option for clients.', words: 2, options: [],
       run: async (shell) => {
-        config.require('r');
+        config().require('r');
         const [who, key] = [entityAt(shell), keyAt(shell, 1)];
         const option = cephOption(key);
         if (!option) throw new RbdFailure(2, `rbd: error getting config: (2) unrecognized key '${key}'\n`);
-        shell.print(`${config.options.for(who).get(key)?.value ?? option.byDefault}\n`);
+        shell.print(`${config().options.for(who).get(key)?.value ?? option.byDefault}\n`);
       },
     },
     {
       names: ['config global list', 'config global ls'], usage: '<config-entity>', help: 'List options for clients.', words: 1, options: [...asData],
       run: async (shell) => {
-        config.require('r');
-        const found = [...config.options.for(entityAt(shell)).values()].filter((option) => option.name.startsWith('rbd_'));
+        config().require('r');
+        const found = [...config().options.for(entityAt(shell)).values()].filter((option) => option.name.startsWith('rbd_'));
         if (shell.printed('config', () => new List('option', found.map(({name, value, section}) => ({name, value, section}))))) return;
         shell.print(textTable(['Name', 'Value', 'Section'].map(left), found.map((option) => [option.name, option.value, option.section])));
       },
@@ -150,17 +150,17 @@ export function globalCommands(config: GlobalConfig): readonly RbdCommand[] {
     {
       names: ['config global remove', 'config global rm'], usage: '<config-entity> <key>', help: 'Remove an option for clients.', words: 2, options: [],
       run: async (shell) => {
-        config.require('rw');
-        await config.options.remove(entityAt(shell), keyAt(shell, 1));
+        config().require('rw');
+        await config().options.remove(entityAt(shell), keyAt(shell, 1));
       },
     },
     {
       names: ['config global set'], usage: '<config-entity> <key> <value>', help: 'Set an option for clients.', words: 3, options: [],
       run: async (shell) => {
-        config.require('rw');
+        config().require('rw');
         const [section, name, text] = [entityAt(shell), keyAt(shell, 1), valueAt(shell, 2)];
         if (!cephOption(name)) throw new RbdFailure(22, `rbd: error setting config: (22) unrecognized config option '${name}'\n`);
-        await config.options.set({section, name, value: text});
+        await config().options.set({section, name, value: text});
       },
     },
   ];
@@ -176,7 +176,7 @@ export const configCommands: readonly RbdCommand[] = [
   {names: ['config image set'], usage: '<image-spec> <key> <value>', help: 'Set an option of an image.', words: 3, options: atImage, run: imageSet},
   {names: ['config pool get'], usage: '<pool-name> <key>', help: 'Show an option of a pool.', words: 2, options: [], run: poolGet},
   {
-    names: ['config pool list', 'config pool ls'], usage: '<pool-name>', help: 'List options of a pool.', words: 1, options: [value('pool', 'p'), ...asData],
+    names: ['config pool list', 'config pool ls'], usage: '<pool-name>', help: 'List options of a pool.', words: 1, options: [hidden(value('pool', 'p')), ...asData],
     run: async (shell) => show(shell, await poolEntries(shell, await poolOf(shell)), {counted: false}),
   },
   {names: ['config pool remove', 'config pool rm'], usage: '<pool-name> <key>', help: 'Remove an option of a pool.', words: 2, options: [], run: poolRemove},

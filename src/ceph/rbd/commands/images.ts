@@ -1,7 +1,7 @@
 // create, rm, resize, rename, status.
 import {Feature} from '../../../service/features.js';
 import {List} from '../../document.js';
-import {asData, atImage, atSnap, progress, shape, toggle, value, type RbdCommand} from '../command.js';
+import {asData, atImage, hidden, progress, required, shape, toggle, value, type RbdCommand} from '../command.js';
 import {errnoOf, failure, misspelt, RbdFailure, strerror, wrong} from '../errors.js';
 import {bytesOf, countOf, featuresOf, orderOf, sizeOf} from '../options.js';
 import type {RbdShell} from '../shell.js';
@@ -38,7 +38,7 @@ async function create(shell: RbdShell): Promise<void> {
   const options = shapeOf(shell);
   const size = sizeOf(shell.options, 'size');
   if (size === undefined) throw wrong('must specify --size <M/G/T>');
-  if (shell.options.has('thick-provision')) throw new RbdFailure(95, 'rbd: create error: --thick-provision is not supported: volumes are thin\n');
+  if (shell.options.has('thick-provision')) throw new RbdFailure(95, 'rbd: create error: --thick-provision is written by hooks/rbd, in the caller\'s process\n');
   const {at} = await shell.place(spec);
   await shell.require('create error', 'image.create', {at, name: spec.image, size, options});
 }
@@ -122,22 +122,22 @@ async function flatten(shell: RbdShell): Promise<void> {
   });
 }
 
-const size = value('size', 's');
+const size = required('size', 's');
 
 export const imageCommands: readonly RbdCommand[] = [
   {
-    names: ['create'], usage: '[--size SIZE] [--object-size SIZE] [--image-feature F]... <image-spec>', help: 'Create an empty image.', words: 1, run: create,
-    options: [...atImage, ...shape, size, toggle('thick-provision'), ...progress],
+    names: ['create'], usage: '<image-spec>', help: 'Create an empty image.', words: 1, run: create,
+    options: [...atImage, ...shape, toggle('thick-provision'), size, ...progress],
   },
-  {names: ['remove', 'rm'], usage: '[--no-progress] <image-spec>', help: 'Delete an image.', words: 1, options: [...atImage, ...progress], run: remove},
+  {names: ['remove', 'rm'], usage: '<image-spec>', help: 'Delete an image.', words: 1, options: [...atImage, ...progress], run: remove},
   {
-    names: ['resize'], usage: '--size SIZE [--allow-shrink] <image-spec>', help: 'Resize (expand or shrink) image.', words: 1, run: resize,
+    names: ['resize'], usage: '<image-spec>', help: 'Resize (expand or shrink) image.', words: 1, run: resize,
     options: [...atImage, size, toggle('allow-shrink'), ...progress],
   },
   {
     names: ['rename', 'mv'], usage: '<source-image-spec> <dest-image-spec>', help: 'Rename image within pool.', words: 2, run: rename,
     options: [...atImage, value('dest-pool'), value('dest-namespace'), value('dest')],
   },
-  {names: ['status'], usage: '<image-spec>', help: 'Show who has the image open.', words: 1, options: [...atImage, value('image-id'), ...asData], run: status},
-  {names: ['flatten'], usage: '<image-spec>', help: 'Copy what a clone has from its parent, and let the parent go.', words: 1, options: [...atSnap, ...progress], run: flatten},
+  {names: ['status'], usage: '<image-spec>', help: 'Show who has the image open.', words: 1, options: [...atImage, hidden(value('image-id')), ...asData], run: status},
+  {names: ['flatten'], usage: '<image-spec>', help: 'Copy what a clone has from its parent, and let the parent go.', words: 1, options: [...atImage, hidden(value('snap')), ...progress], run: flatten},
 ];

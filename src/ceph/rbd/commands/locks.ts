@@ -54,7 +54,7 @@ async function remove(shell: RbdShell): Promise<void> {
 }
 
 export const lockCommands: readonly RbdCommand[] = [
-  {names: ['lock add'], usage: '[--shared TAG] <image-spec> <lock-id>', help: 'Take a lock on an image.', words: 2, options: [...atImage, value('shared')], run: add},
+  {names: ['lock add'], usage: '<image-spec> <lock-id>', help: 'Take a lock on an image.', words: 2, options: [...atImage, value('shared')], run: add},
   {names: ['lock list', 'lock ls'], usage: '<image-spec>', help: 'Show locks held on an image.', words: 1, options: [...atImage, ...asData], run: list},
   {names: ['lock remove', 'lock rm'], usage: '<image-spec> <lock-id> <locker>', help: 'Release a lock on an image.', words: 3, options: atImage, run: remove},
 ];

@@ -1,7 +1,7 @@
 // image-meta ..., feature ...: notes and features of an image.
 import {Fields} from '../../document.js';
 import {left, textTable} from '../../text-table.js';
-import {asData, atImage, value, type RbdCommand} from '../command.js';
+import {asData, atImage, hidden, value, type RbdCommand} from '../command.js';
 import {errnoOf, failure, misspelt, RbdFailure, strerror, wrong} from '../errors.js';
 import {featuresOf} from '../options.js';
 import type {RbdShell} from '../shell.js';
@@ -82,9 +82,9 @@ const journal = [value('journal-splay-width'), value('journal-object-size'), val
 
 export const metadataCommands: readonly RbdCommand[] = [
   {names: ['image-meta get'], usage: '<image-spec> <key>', help: 'Show the value of a note.', words: 2, options: atImage, run: get},
-  {names: ['image-meta list', 'image-meta ls'], usage: '<image-spec>', help: 'List notes with their values.', words: 1, options: [...atImage, value('image-id'), ...asData], run: list},
+  {names: ['image-meta list', 'image-meta ls'], usage: '<image-spec>', help: 'List notes with their values.', words: 1, options: [...atImage, hidden(value('image-id')), ...asData], run: list},
   {names: ['image-meta remove', 'image-meta rm'], usage: '<image-spec> <key>', help: 'Remove a note.', words: 2, options: atImage, run: remove},
   {names: ['image-meta set'], usage: '<image-spec> <key> <value>', help: 'Set a note.', words: 3, options: atImage, run: set},
-  {names: ['feature disable'], usage: '<image-spec> <feature>...', help: 'Disable features of an image.', words: 99, options: atImage, run: (shell) => changeFeatures(shell, false)},
-  {names: ['feature enable'], usage: '<image-spec> <feature>...', help: 'Enable features of an image.', words: 99, options: [...atImage, ...journal], run: (shell) => changeFeatures(shell, true)},
+  {names: ['feature disable'], usage: '<image-spec> <features> [<features> ...]', help: 'Disable features of an image.', words: 99, options: atImage, run: (shell) => changeFeatures(shell, false)},
+  {names: ['feature enable'], usage: '<image-spec> <features> [<features> ...]', help: 'Enable features of an image.', words: 99, options: [...atImage, ...journal], run: (shell) => changeFeatures(shell, true)},
 ];

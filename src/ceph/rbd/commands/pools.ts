@@ -2,7 +2,7 @@
 import {List} from '../../document.js';
 import {left, textTable} from '../../text-table.js';
 import {bytes} from '../../units.js';
-import {asData, atPool, toggle, type RbdCommand} from '../command.js';
+import {asData, atPool, hidden, toggle, value, type RbdCommand} from '../command.js';
 import {errnoOf, failure, RbdFailure, wrong} from '../errors.js';
 import type {Place, RbdShell} from '../shell.js';
 import {parsePoolSpec} from '../spec.js';
@@ -73,9 +73,9 @@ async function list(shell: RbdShell): Promise<void> {
 }
 
 export const poolCommands: readonly RbdCommand[] = [
-  {names: ['pool init'], usage: '[--force] <pool-name>', help: 'Prepare a pool for use by RBD.', words: 1, options: [...atPool, toggle('force')], run: init},
+  {names: ['pool init'], usage: '<pool-name>', help: 'Prepare a pool for use by RBD.', words: 1, options: [value('pool', 'p'), hidden(value('namespace')), toggle('force')], run: init},
   {names: ['pool stats'], usage: '<pool-spec>', help: 'Show how many images and bytes a pool has.', words: 1, options: [...atPool, ...asData], run: stats},
   {names: ['namespace create'], usage: '<pool-spec>', help: 'Create a namespace.', words: 1, options: atPool, run: create},
-  {names: ['namespace list', 'namespace ls'], usage: '<pool-spec>', help: 'List namespaces.', words: 1, options: [...atPool, ...asData], run: list},
+  {names: ['namespace list', 'namespace ls'], usage: '<pool-name>', help: 'List namespaces.', words: 1, options: [value('pool', 'p'), hidden(value('namespace')), ...asData], run: list},
   {names: ['namespace remove', 'namespace rm'], usage: '<pool-spec>', help: 'Remove a namespace.', words: 1, options: atPool, run: remove},
 ];

@@ -2,7 +2,7 @@
 import {Fields, List, type Doc} from '../../document.js';
 import {left, right, textTable} from '../../text-table.js';
 import {bytes} from '../../units.js';
-import {asData, atImage, atPool, atSnap, toggle, value, type RbdCommand} from '../command.js';
+import {asData, atImage, atPool, atSnap, hidden, toggle, value, type RbdCommand} from '../command.js';
 import {errnoOf, RbdFailure, strerror} from '../errors.js';
 import {featureNames} from '../options.js';
 import type {ImageState, OpenedImage, Place, RbdShell, SnapState} from '../shell.js';
@@ -196,10 +196,10 @@ async function children(shell: RbdShell): Promise<void> {
 }
 
 export const showCommands: readonly RbdCommand[] = [
-  {names: ['list', 'ls'], usage: '[-l] <pool-spec>', help: 'List rbd images.', words: 1, options: [...atPool, toggle('long', 'l'), ...asData], run: list},
+  {names: ['list', 'ls'], usage: '<pool-spec>', help: 'List rbd images.', words: 1, options: [toggle('long', 'l'), ...atPool, ...asData], run: list},
   {names: ['info'], usage: '<image-or-snap-spec>', help: 'Show information about an image or snapshot.', words: 1, options: [...atSnap, value('image-id'), ...asData], run: info},
   {
     names: ['children'], usage: '<image-or-snap-spec>', help: 'Show the clones of an image or snapshot.', words: 1, run: children,
-    options: [...atImage, value('snap'), value('snap-id'), value('image-id'), toggle('all', 'a'), toggle('descendants'), ...asData],
+    options: [...atImage, value('snap'), value('snap-id'), hidden(value('image-id')), toggle('all', 'a'), toggle('descendants'), ...asData],
   },
 ];

@@ -2,10 +2,10 @@
 import {Fields, List, type Doc} from '../../document.js';
 import {left, textTable, type Column} from '../../text-table.js';
 import {bytes} from '../../units.js';
-import {asData, atImage, atSnap, progress, shape, toggle, value, type RbdCommand} from '../command.js';
+import {asData, atImage, atSnap, hidden, progress, shape, toggle, value, type RbdCommand} from '../command.js';
 import {errnoOf, failure, RbdFailure, wrong} from '../errors.js';
 import {countOf} from '../options.js';
-import type {OpenedImage, RbdShell, SnapState} from '../shell.js';
+import type {ImageState, OpenedImage, RbdShell, SnapState} from '../shell.js';
 import {parseImageSpec, type Spec} from '../spec.js';
 import {ctime} from '../times.js';
 import {shapeOf} from './images.js';
@@ -13,9 +13,15 @@ import {snapsOf} from './show.js';
 
 // The image of a snap command, opened to be changed.
 async function onSnap(shell: RbdShell, work: (image: OpenedImage, snap: string, spec: Spec) => Promise<void>): Promise<void> {
-  const spec = shell.imageSpec({snap: 'must'});
+  const id = shell.options.text('image-id');
+  const snapId = countOf(shell.options, 'snap-id');
+  const spec = shell.imageSpec({snap: snapId === undefined ? 'must' : 'may', needsImage: id === undefined});
   const place = await shell.place(spec);
-  await shell.withImage(place, {readOnly: false}, (image) => work(image, spec.snap ?? '', spec));
+  await shell.withImage(place, {readOnly: false, id}, (image) => {
+    const name = snapId === undefined ? spec.snap : snapsOf(image.state).find((snap) => snap.id === snapId)?.name;
+    if (name === undefined) throw failure('failed to remove snapshot', 2);
+    return work(image, name, spec);
+  });
 }
 
 async function attempt(shell: RbdShell, what: string, label: string|undefined, work: () => Promise<unknown>): Promise<void> {
@@ -31,9 +37,15 @@ const create = (shell: RbdShell): Promise<void> => onSnap(shell, ({handle}, name
     shell.ask('snap.create', {handle, name, flags: shell.options.has('skip-quiesce') ? 1 : 0})));
 
 function remove(shell: RbdShell): Promise<void> {
+  const isForced = shell.options.has('force');
+  // One that is in the trash has a made-up name; it goes by its id.
+  const which = (name: string, state: ImageState): object => {
+    const snap = snapsOf(state).find((snap) => snap.name === name);
+    return shell.options.has('snap-id') && snap ? {id: snap.id} : {name};
+  };
   return onSnap(shell, async ({handle, state}, name) => {
     try {
-      await shell.withProgress('Removing snap', () => shell.ask('snap.remove', {handle, name, force: shell.options.has('force')}));
+      await shell.withProgress('Removing snap', () => shell.ask('snap.remove', {handle, ...which(name, state), flatten: isForced, unprotect: isForced}));
     } catch (error) {
       const errno = errnoOf(error);
       const isProtected = snapsOf(state).some((snap) => snap.name === name && snap.isProtected);
@@ -139,16 +151,16 @@ const limitOption = value('limit');
 export const snapCommands: readonly RbdCommand[] = [
   {names: ['snap create', 'snap add'], usage: '<snap-spec>', help: 'Create a snapshot.', words: 1, options: [...atSnap, toggle('skip-quiesce'), toggle('ignore-quiesce-error'), ...progress], run: create},
   {names: ['snap limit clear'], usage: '<image-spec>', help: 'Remove snapshot limit.', words: 1, options: atImage, run: (shell) => limit(shell, 'clear')},
-  {names: ['snap limit set'], usage: '--limit N <image-spec>', help: 'Limit the number of snapshots.', words: 1, options: [...atImage, limitOption], run: (shell) => limit(shell, 'set')},
-  {names: ['snap list', 'snap ls'], usage: '[--all] <image-spec>', help: 'List snapshots of an image.', words: 1, options: [...atImage, value('image-id'), toggle('all', 'a'), ...asData], run: list},
+  {names: ['snap limit set'], usage: '<image-spec>', help: 'Limit the number of snapshots.', words: 1, options: [...atImage, limitOption], run: (shell) => limit(shell, 'set')},
+  {names: ['snap list', 'snap ls'], usage: '<image-spec>', help: 'List snapshots of an image.', words: 1, options: [...atImage, value('image-id'), ...asData, toggle('all', 'a')], run: list},
   {names: ['snap protect'], usage: '<snap-spec>', help: 'Keep a snapshot from being removed.', words: 1, options: atSnap, run: protect},
   {names: ['snap purge'], usage: '<image-spec>', help: 'Delete all unprotected snapshots.', words: 1, options: [...atImage, value('image-id'), ...progress], run: purge},
-  {names: ['snap remove', 'snap rm'], usage: '<snap-spec>', help: 'Delete a snapshot.', words: 1, options: [...atSnap, toggle('force'), ...progress], run: remove},
-  {names: ['snap rename'], usage: '<source-snap-spec> <dest-snap-spec>', help: 'Rename a snapshot.', words: 2, options: [...atSnap, value('dest-snap')], run: rename},
+  {names: ['snap remove', 'snap rm'], usage: '<snap-spec>', help: 'Delete a snapshot.', words: 1, options: [...atSnap, value('image-id'), value('snap-id'), ...progress, toggle('force')], run: remove},
+  {names: ['snap rename'], usage: '<source-snap-spec> <dest-snap-spec>', help: 'Rename a snapshot.', words: 2, options: [...atSnap, value('dest-pool'), value('dest-namespace'), value('dest'), value('dest-snap')], run: rename},
   {names: ['snap rollback', 'snap revert'], usage: '<snap-spec>', help: 'Roll the image back to the snapshot.', words: 1, options: [...atSnap, ...progress], run: rollback},
-  {names: ['snap unprotect'], usage: '<snap-spec>', help: 'Allow a snapshot to be removed.', words: 1, options: atSnap, run: unprotect},
+  {names: ['snap unprotect'], usage: '<snap-spec>', help: 'Allow a snapshot to be removed.', words: 1, options: [...atSnap, value('image-id')], run: unprotect},
   {
     names: ['clone'], usage: '<source-snap-spec> <dest-image-spec>', help: 'Clone a snapshot into a new image.', words: 2, run: clone,
-    options: [...atSnap, ...shape, value('dest-pool'), value('dest-namespace'), value('dest')],
+    options: [...atSnap, value('dest-pool'), value('dest-namespace'), value('dest'), ...shape.map((option) => option.name.endsWith('format') ? hidden(option) : option)],
   },
 ];

@@ -127,12 +127,12 @@ async function isAnyLeft(shell: RbdShell, {at, expireTs}: {at: Place['at'], expi
 }
 
 export const trashCommands: readonly RbdCommand[] = [
-  {names: ['trash list', 'trash ls'], usage: '[-a] [-l] <pool-spec>', help: 'List trash images.', words: 1, options: [...atPool, toggle('all', 'a'), toggle('long', 'l'), ...asData], run: list},
-  {names: ['trash move', 'trash mv'], usage: '[--expires-at TIME] <image-spec>', help: 'Move an image to the trash.', words: 1, options: [...atImage, value('expires-at')], run: move},
+  {names: ['trash list', 'trash ls'], usage: '<pool-spec>', help: 'List trash images.', words: 1, options: [...atPool, toggle('all', 'a'), toggle('long', 'l'), ...asData], run: list},
+  {names: ['trash move', 'trash mv'], usage: '<image-spec>', help: 'Move an image to the trash.', words: 1, options: [...atImage, value('expires-at')], run: move},
   {
-    names: ['trash purge'], usage: '[--expired-before TIME] [--threshold T] <pool-spec>', help: 'Remove all expired images from trash.', words: 1, run: purge,
-    options: [...atPool, value('expired-before'), value('threshold'), ...progress],
+    names: ['trash purge'], usage: '<pool-spec>', help: 'Remove all expired images from trash.', words: 1, run: purge,
+    options: [...atPool, ...progress, value('expired-before'), value('threshold')],
   },
-  {names: ['trash remove', 'trash rm'], usage: '[--force] <image-id>', help: 'Remove an image from trash.', words: 1, options: [...atPool, value('image-id'), toggle('force'), ...progress], run: remove},
-  {names: ['trash restore'], usage: '[--image NAME] <image-id>', help: 'Restore an image from trash.', words: 1, options: [...atImage, value('image-id')], run: restore},
+  {names: ['trash remove', 'trash rm'], usage: '<image-id>', help: 'Remove an image from trash.', words: 1, options: [...atPool, value('image-id'), ...progress, toggle('force')], run: remove},
+  {names: ['trash restore'], usage: '<image-id>', help: 'Restore an image from trash.', words: 1, options: [...atPool, value('image-id'), value('image')], run: restore},
 ];

@@ -1,0 +1,168 @@
+// rbd merge-diff: two differences that follow each other become one. No cluster is asked.
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <vector>
+
+#include "data/commands.h"
+#include "data/diff_format.h"
+#include "data/flow.h"
+#include "data/image.h"
+#include "data/paths.h"
+
+namespace cbd::hooks {
+namespace {
+
+constexpr uint64_t piece_bytes = uint64_t{1} << 20;
+
+const std::vector<Option> options = {{"path"}, {"no-progress", 0, true}};
+
+// One of the two differences: what is at its head, and the range at which it stands.
+class Side {
+ public:
+  explicit Side(const std::string& path) : source_(path), in_(source_.fd()), reader_(in_, 1) {
+    if (source_.error() != 0) throw Failure{-source_.error(), "rbd: error opening " + path + "\n"};
+    version_ = DiffReader::banner(in_);
+    if (version_ == -EINVAL) throw Failure{EINVAL, "rbd: invalid or unexpected diff banner\n"};
+    if (version_ < 0) throw Failure{-version_, "rbd: failed to decode diff banner\n"};
+    reader_ = DiffReader(in_, version_);
+  }
+
+  // Reads up to the first range. 0 or -errno.
+  int read_head() {
+    for (;;) {
+      if (int result = advance(); result != 0) return result;
+      switch (range.tag) {
+        case 'f': from = range.name; break;
+        case 't': to = range.name; break;
+        case 'p': is_protected = range.flag; break;
+        case 's': size = range.size; break;
+        default: return 0;
+      }
+    }
+  }
+
+  bool has_range() const { return range.tag == 'w' || range.tag == 'z'; }
+  uint64_t end() const { return range.offset + range.length; }
+
+  // Writes the range up to `limit`, its data with it (`writer` null: passes them over), and goes on. 0 or -errno.
+  int take(uint64_t limit, DiffWriter* writer) {
+    const uint64_t length = std::min(limit, end()) - range.offset;
+    if (writer != nullptr && length > 0) {
+      if (int result = writer->range(range.tag == 'w', range.offset, length); result != 0) return result;
+    }
+    if (range.tag == 'w') {
+      if (int result = carry(length, writer); result != 0) return result;
+    }
+    range.offset += length;
+    range.length -= length;
+    return range.length == 0 ? advance() : 0;
+  }
+
+  uint64_t position() const { return in_.position(); }
+  uint64_t length() const { return source_.size(); }
+  int version() const { return version_; }
+
+  std::string from, to, message;
+  uint64_t size = 0;
+  bool is_protected = false;
+  DiffRecord range;
+
+ private:
+  // To the next range; those of no length are passed over.
+  int advance() {
+    const uint64_t before = range.offset;
+    do {
+      if (int result = reader_.next(range, message); result != 0) return result;
+    } while (has_range() && range.length == 0);
+    if (!has_range() || range.offset >= before) return 0;
+    message = "the ranges of a diff are not in order (of an image with striping?), aborting\n";
+    return -EINVAL;
+  }
+
+  int carry(uint64_t length, DiffWriter* writer) {
+    std::vector<char> buffer(std::min(length, piece_bytes));
+    while (length > 0) {
+      const uint64_t now = std::min<uint64_t>(length, buffer.size());
+      int result = in_.read(buffer.data(), now);
+      if (result == 0 && writer != nullptr) result = writer->data({buffer.data(), now});
+      if (result != 0) return result;
+      length -= now;
+    }
+    return 0;
+  }
+
+  Source source_;
+  InStream in_;
+  DiffReader reader_;
+  int version_;
+};
+
+int merge(Side& first, Side& second, DiffWriter& writer, Progress& progress) {
+  while (first.has_range() || second.has_range()) {
+    if (is_interrupted()) return -EINTR;
+    int result;
+    if (first.has_range() && (!second.has_range() || first.range.offset < second.range.offset)) {
+      // What is behind the end of the later size does not exist any more.
+      const uint64_t limit = second.has_range() ? std::min(second.range.offset, first.end()) : first.end();
+      result = first.range.offset < second.size ? first.take(std::min(limit, second.size), &writer) : first.take(limit, nullptr);
+    } else {
+      const uint64_t end = second.end();
+      result = second.take(end, &writer);
+      while (result == 0 && first.has_range() && first.range.offset < end) result = first.take(end, nullptr);
+    }
+    if (result != 0) return result;
+    if (first.length() != 0 && second.length() != 0) progress.update(first.position() + second.position(), first.length() + second.length());
+  }
+  return writer.end();
+}
+
+int merge_files(const std::string& one, const std::string& two, const std::string& path, Progress& progress) {
+  Side first(one), second(two);
+  int result = first.read_head();
+  if (result == 0) result = second.read_head();
+  if (result == 0 && first.to != second.from) {
+    first.message = "The first TO snapshot must be equal with the second FROM snapshot, aborting\n";
+    result = -EINVAL;
+  }
+  if (result == 0) {
+    Target target(path);
+    if (target.error() != 0) throw Failure{-target.error(), "rbd: error create " + path + "\n"};
+    DiffWriter writer(target.fd(), std::min(first.version(), second.version()));
+    result = writer.head(first.from, second.to, second.is_protected, second.size);
+    if (result == 0) result = merge(first, second, writer, progress);
+    if (result == 0) result = target.finish();
+  }
+  fputs((first.message + second.message).c_str(), stderr);
+  return result;
+}
+
+}  // namespace
+
+int run_merge_diff(rados_t, const std::vector<std::string>& argv) {
+  Words words(options, argv, 3);
+  auto word = [&](size_t at, const char* what) {
+    if (auto text = words.word(at); text && !text->empty()) return *text;
+    throw Failure{EINVAL, std::string("rbd: ") + what + " was not specified\n"};
+  };
+  const std::string one = word(0, "first diff path"), two = word(1, "second diff path");
+  const std::string path = words.has("path") ? *words.text("path") : word(2, "path");
+  if (two == "-") throw Failure{EINVAL, "rbd: the second diff cannot come from standard input\n"};
+  Progress progress("Merging image diff", !words.has("no-progress"));
+  watch_interrupts();
+  int result;
+  try {
+    result = merge_files(one, two, path, progress);
+  } catch (const Failure& failure) {
+    fputs(failure.text.c_str(), stderr);
+    result = -failure.code;
+  }
+  if (result != 0) {
+    progress.fail();
+    throw Failure{-result, "rbd: merge-diff error\n"};
+  }
+  progress.finish();
+  return 0;
+}
+
+}  // namespace cbd::hooks
