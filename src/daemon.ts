@@ -12,6 +12,7 @@ import type { Cluster } from './ceph/command.js';
 import { StoredOptions } from './ceph/stored-options.js';
 import { centralOptions, type Config } from './config/config.js';
 import { adminMethods } from './rpc/admin.js';
+import { maintenanceMethods } from './rpc/maintenance.js';
 import { nativeLayerWorker } from './native/layer-worker.js';
 import type { Methods } from './rpc/method.js';
 import { imageMethods } from './rpc/methods/images.js';
@@ -21,6 +22,7 @@ import { poolMethods } from './rpc/methods/pools.js';
 import { snapshotMethods } from './rpc/methods/snapshots.js';
 import { trashMethods } from './rpc/methods/trash.js';
 import { RpcServer } from './rpc/server.js';
+import { finishReleases } from './service/admin/release.js';
 import { clusterId } from './service/cluster.js';
 import { Context } from './service/context.js';
 import { dropExclusiveLocksOf } from './service/exclusive-lock.js';
@@ -76,6 +78,7 @@ export async function startDaemon(config: Config, hooks: DaemonHooks): Promise<D
     });
     releaseWithSessions(ctx);
     await sweepVolumes(ctx);
+    await finishReleases(ctx);
     await ctx.sessions.start();
     undo.push(startMerging(ctx));
     undo.push(() => ctx.sessions.stop());
@@ -127,7 +130,7 @@ async function furnish(ctx: Context, users: UserRecords, config: Config): Promis
 function allMethods(cluster: Cluster, about: { config: Config; stop: () => void }): Methods {
   const { ctx, users, fsid } = cluster;
   const status = () => daemonStatus(ctx, { fsid, socket: about.config.listen });
-  const admin = adminMethods({ users, pools: poolAdmin(ctx), sessions: sessionAdmin(ctx), status, stop: () => { setImmediate(about.stop); } });
+  const admin = adminMethods({ users, pools: poolAdmin(ctx), sessions: sessionAdmin(ctx), maintenance: maintenanceMethods(ctx), status, stop: () => { setImmediate(about.stop); } });
   const adminRpc: Methods = Object.fromEntries([...admin].map(([name, method]) => [
     name, async ({ identity, params }) => ({ result: (await method(identity, params.fields)) as object }),
   ]));

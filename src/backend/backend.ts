@@ -85,6 +85,8 @@ export interface Backend {
   shrinkVolume(place: Place, name: string, size: number, usedSize: number): Promise<void>;
   /** Removes a volume; one that is not there is fine. EBUSY where the backend says that it is in use for longer than a short retry. */
   removeVolume(place: Place, name: string): Promise<void>;
+  /** Gives a volume another name in its directory. Done already: fine. EEXIST where the new name is taken, ENOENT where neither is there. */
+  renameVolume(place: Place, name: string, to: string): Promise<void>;
   /** Undefined where it does not exist. `allocated` is always filled in. */
   statVolume(place: Place, name: string): Promise<VolumeInfo | undefined>;
   /** Every volume in the directory, in no order. ENOENT where the directory does not exist. */

@@ -33,6 +33,7 @@ export const cephBackend: Backend = {
   extendVolume: async (_, name) => { throw elsewhere(name); },
   shrinkVolume: async (_, name) => { throw elsewhere(name); },
   removeVolume: async () => undefined,
+  renameVolume: async (_, name) => { throw elsewhere(name); },
   statVolume: async (): Promise<VolumeInfo | undefined> => undefined,
   listVolumes: async (): Promise<VolumeInfo[]> => [],
   openVolume: async (_, name): Promise<VolumeAccess> => { throw elsewhere(name); },

@@ -84,6 +84,19 @@ class LocalBackend implements Backend {
     });
   }
 
+  async renameVolume(place: Place, name: string, to: string): Promise<void> {
+    await this.guard(to, async () => {
+      const [from, into] = [this.path(place, name), this.path(place, to)];
+      const isThere = await stat(from).then(() => true, ignoreMissing);
+      if (await stat(into).then(() => true, ignoreMissing)) {
+        if (isThere) throw new ServiceError('EEXIST', `volume ${to} exists`);
+        return;
+      }
+      await rename(from, into);
+      await syncDirectory(this.directory(place));
+    });
+  }
+
   async statVolume(place: Place, name: string): Promise<VolumeInfo | undefined> {
     return this.guard(name, async () => {
       const found = await stat(this.path(place, name)).catch(ignoreMissing);

@@ -58,6 +58,8 @@ export interface AdminPorts {
   readonly users: UserRecords;
   readonly pools: PoolAdmin;
   readonly sessions: SessionAdmin;
+  /** Methods about images, layers and records. */
+  readonly maintenance: Readonly<Record<string, (params: AdminParams) => Promise<unknown>>>;
   /** Plain figures and texts for `cbd2rbd status`. */
   readonly status: () => Promise<Readonly<Record<string, unknown>>>;
   /** Ends the daemon in order, after the answer went out. */
@@ -70,6 +72,7 @@ export type AdminMethod = (identity: Identity, params: AdminParams) => Promise<u
 /** Method name to handler; each refuses with EACCES whoever has not mon `allow *`. */
 export function adminMethods(ports: AdminPorts): ReadonlyMap<string, AdminMethod> {
   const methods: Record<string, (params: AdminParams) => Promise<unknown>> = {
+    ...ports.maintenance,
     'admin.status': () => ports.status(),
     'admin.stop': async () => {
       ports.stop();
@@ -106,13 +109,13 @@ export function adminMethods(ports: AdminPorts): ReadonlyMap<string, AdminMethod
     }]));
 }
 
-function text(params: AdminParams, field: string): string {
+export function text(params: AdminParams, field: string): string {
   const value = params[field];
   if (typeof value !== 'string' || value === '') throw new ServiceError('EINVAL', `${field} is missing or no text`);
   return value;
 }
 
-function optionalText(params: AdminParams, field: string): string|undefined {
+export function optionalText(params: AdminParams, field: string): string|undefined {
   return params[field] === undefined ? undefined : text(params, field);
 }
 

@@ -45,6 +45,8 @@ export class Context {
   merging: MergeProgress | undefined;
   /** Set where layers are merged in the background. */
   stirMerging: (() => void) | undefined;
+  /** Resolves when the merging that was stirred has ended. */
+  mergingDone: (() => Promise<void>) | undefined;
   private serial = Date.now() * 1000;
   private readonly clock: () => number;
 

@@ -21,6 +21,13 @@ export function mergeLater(ctx: Context): void {
   ctx.stirMerging?.();
 }
 
+/** Resolves when nothing is left to merge. EOPNOTSUPP where layers are not merged. */
+export async function mergeAll(ctx: Context): Promise<void> {
+  ctx.layerWorker();
+  ctx.stirMerging?.();
+  await ctx.mergingDone?.();
+}
+
 /** Merges in the background, one at a time, from now on. Returns how to stop (resolves when the current merge has ended). */
 export function startMerging(ctx: Context): () => Promise<void> {
   if (!ctx.canWorkOnLayers) return async () => undefined;
@@ -42,10 +49,12 @@ export function startMerging(ctx: Context): () => Promise<void> {
     if (running) again = true;
     else running = run();
   };
+  ctx.mergingDone = async () => { await running; };
   ctx.stirMerging();
   return async () => {
     stopping = true;
     ctx.stirMerging = undefined;
+    ctx.mergingDone = undefined;
     await running;
   };
 }

@@ -203,6 +203,8 @@ export const keys = {
   layer: (id: string) => `layer/${id}`,
   intent: (volume: string) => `intent/${volume}`,
   intents: 'intent/',
+  release: (id: string) => `release/${id}`,
+  releases: 'release/',
   untrimmed: (layer: string) => `untrimmed/${layer}`,
   child: (parent: ImageRef, snapId: number, child: ImageRef) => `child/${ofImage(parent)}/${snapId}/${ofImage(child)}`,
   childrenOfSnap: (parent: ImageRef, snapId: number) => `child/${ofImage(parent)}/${snapId}/`,

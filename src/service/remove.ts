@@ -23,15 +23,26 @@ export function requireUnused(ctx: Context, image: ImageRecord): void {
   if (watcher) throw new ServiceError('EBUSY', `image ${image.name} is open at ${watcher.session.address}`);
 }
 
+interface RemoveOptions {
+  readonly also?: (tx: Tx) => void;
+  /** The image has one layer, and its volume stays. */
+  readonly keepsVolumes?: boolean;
+}
+
 /** Removes an image with its metadata, locks and volumes. The image is gone when the one transaction is committed. ENOTEMPTY, EBUSY. */
-export async function removeImageRecords(ctx: Context, image: ImageRef, options: { also?: (tx: Tx) => void } = {}): Promise<void> {
-  const { intents, parent } = await ctx.imageLocks.run(imageKey(image), () => whileNobodyOpens(ctx, image, async (tx) => {
+export async function removeImageRecords(ctx: Context, image: ImageRef, options: RemoveOptions = {}): Promise<void> {
+  await ctx.imageLocks.run(imageKey(image), () => removeLocked(ctx, image, options));
+}
+
+/** The same for whoever holds the image's lock. */
+export async function removeLocked(ctx: Context, image: ImageRef, options: RemoveOptions): Promise<void> {
+  const { intents, parent } = await whileNobodyOpens(ctx, image, async (tx) => {
     const record = await tx.get<ImageRecord>(keys.image(image));
     if (!record) throw new ServiceError('ENOENT', `there is no image with id ${image.id}`);
     if (record.snaps.some(({ namespace }) => namespace.type === 'user')) throw new ServiceError('ENOTEMPTY', `image ${record.name} has snapshots`);
     if (record.snaps.length > 0) throw new ServiceError('EBUSY', `image ${record.name} has removed snapshots that clones still show`);
     requireUnused(ctx, record);
-    const condemned = await release(tx, record.top.layer);
+    const condemned = options.keepsVolumes ? await forget(tx, record.top.layer) : await release(tx, record.top.layer);
     if (record.parent) tx.remove(keys.child(record.parent.image, record.parent.snapId, image));
     tx.remove(keys.image(image));
     if ((await tx.get<string>(keys.imageName(record, record.name))) === record.id) tx.remove(keys.imageName(record, record.name));
@@ -41,9 +52,16 @@ export async function removeImageRecords(ctx: Context, image: ImageRef, options:
     tx.removeAll(keys.metadata(image, ''));
     options.also?.(tx);
     return { intents: condemned, parent: record.parent };
-  }));
+  });
   if (parent) await childLeft(ctx, parent);
   await finishRemovals(ctx, intents);
+}
+
+/** The layer's record goes, its volume stays. */
+async function forget(tx: Tx, layer: string): Promise<[]> {
+  tx.remove(keys.layer(layer));
+  tx.remove(keys.untrimmed(layer));
+  return [];
 }
 
 /** A transaction during which nobody can open the image: openImage sees it in `removing`, and waits for the image's lock. */

@@ -128,6 +128,17 @@ export class CurvebsBackend implements Backend {
     }
   }
 
+  async renameVolume(place: Place, name: string, to: string): Promise<void> {
+    const [from, owner] = this.volumePath(place, name);
+    const [into] = this.volumePath(place, to);
+    const [source, target] = [await this.mds.find(from, owner), await this.mds.find(into, owner)];
+    if (target !== undefined) {
+      if (source !== undefined) throw new ServiceError('EEXIST', `volume ${to} exists`);
+      return;
+    }
+    await this.mds.renameFile(from, into, owner);
+  }
+
   async statVolume(place: Place, name: string): Promise<VolumeInfo | undefined> {
     const [path, owner] = this.volumePath(place, name);
     const info = await this.mds.find(path, owner);

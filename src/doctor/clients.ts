@@ -1,0 +1,115 @@
+// What a client of this environment would find: its ceph.conf, the socket in it, the key, and pools that answer.
+import {existsSync, readFileSync, statSync} from 'node:fs';
+import {homedir} from 'node:os';
+import {join} from 'node:path';
+import {parseKeyring} from '../access/keyring.js';
+import {DaemonClient, NoDaemonError, RefusedError} from '../cli/client.js';
+import type {PoolMapping} from '../rpc/admin.js';
+import {bad, note, ok, type Finding} from './findings.js';
+
+type Environment = Readonly<Record<string, string|undefined>>;
+
+const systemSocket = '/run/cbd2rbd/cbd2rbd.sock';
+
+/** Where librados looks for a ceph.conf, in its order. */
+export function confFile(environment: Environment, given: string|undefined): string|undefined {
+  if (given !== undefined) return given;
+  const named = environment['CEPH_CONF'];
+  const places = named ? named.split(/[,;\s]+/) : ['/etc/ceph/ceph.conf', join(homedir(), '.ceph/ceph.conf'), 'ceph.conf'];
+  return places.find((file) => existsSync(file));
+}
+
+// An option out of a ceph.conf: the last of the sections that hold for this user. Blanks and underscores are the same there.
+function optionIn(text: string, name: string, entity: string): string|undefined {
+  let section = 'global';
+  const found = new Map<string, string>();
+  for (const line of text.split('\n').map((line) => line.replace(/[#;].*$/, '').trim())) {
+    const head = /^\[(.+)\]$/.exec(line);
+    if (head) section = head[1] ?? '';
+    const option = /^([^=]+?)\s*=\s*(.*)$/.exec(line);
+    if (option && (option[1] ?? '').replaceAll(/[\s-]+/g, '_') === name) found.set(section, (option[2] ?? '').replace(/^"(.*)"$/, '$1'));
+  }
+  return found.get(entity) ?? found.get('client') ?? found.get('global');
+}
+
+export interface ClientView {
+  readonly conf: string|undefined;
+  readonly socket: string;
+  readonly keyrings: readonly string[];
+}
+
+function expand(text: string, entity: string): string {
+  const id = entity.slice(entity.indexOf('.') + 1);
+  return text.replaceAll('$cluster', 'ceph').replaceAll('$name', entity).replaceAll('$type', 'client').replaceAll('$id', id);
+}
+
+/** What the library would go by. */
+export function clientView(environment: Environment, request: {conf?: string|undefined, entity: string}): {view: ClientView, findings: Finding[]} {
+  const {entity} = request;
+  const conf = confFile(environment, request.conf);
+  const findings: Finding[] = [];
+  let text = '';
+  if (conf === undefined) findings.push(note('conf', 'there is no ceph.conf', 'clients use the default socket then; OpenStack wants /etc/ceph/ceph.conf'));
+  else if (!existsSync(conf)) findings.push(bad('conf', `${conf} does not exist`, 'mend CEPH_CONF or --conf'));
+  else {
+    text = readFileSync(conf, 'utf8');
+    findings.push(ok('conf', `clients read ${conf}`));
+  }
+  const inConf = optionIn(text, 'cbd2rbd_socket', entity);
+  const socket = inConf ?? (environment['CBD2RBD_SOCKET'] || systemSocket);
+  const byDefault = ['/etc/ceph/$cluster.$name.keyring', '/etc/ceph/$cluster.keyring', '/etc/ceph/keyring', '/etc/ceph/keyring.bin'].join(',');
+  const keyrings = (optionIn(text, 'keyring', entity) ?? byDefault).split(/[,;\s]+/).map((file) => expand(file, entity));
+  return {view: {conf, socket, keyrings}, findings};
+}
+
+export function checkSocket(socket: string): Finding[] {
+  if (!existsSync(socket)) return [bad('socket', `${socket} does not exist`, 'start the daemon (cbd2rbd serve), or name its socket by cbd2rbd_socket in ceph.conf')];
+  const about = statSync(socket);
+  if (!about.isSocket()) return [bad('socket', `${socket} is no socket`, 'name the daemon\'s by cbd2rbd_socket in ceph.conf')];
+  if ((about.mode & 0o006) !== 0o006) return [note('socket', `${socket} has mode ${(about.mode & 0o777).toString(8)}`, 'clients of other users cannot connect; the daemon makes it 666')];
+  return [ok('socket', `clients connect to ${socket}`)];
+}
+
+export function checkKey(entity: string, keyrings: readonly string[]): Finding[] {
+  for (const file of keyrings.filter((file) => existsSync(file))) {
+    try {
+      if (parseKeyring(readFileSync(file, 'utf8')).some((entry) => entry.entity === entity)) return [ok('key', `the key of ${entity} is in ${file}`)];
+    } catch (error) {
+      return [bad('key', `${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`, 'mend its rights or its text')];
+    }
+  }
+  return [note('key', `no key of ${entity} in ${keyrings.join(', ')}`, `only processes of the daemon's own user need none: cbd2rbd user keyring ${entity} --output ${keyrings[0] ?? 'FILE'}`)];
+}
+
+/** Goes in as the client would, and asks for each pool. */
+export async function checkDaemon(view: ClientView, entity: string): Promise<Finding[]> {
+  let client: DaemonClient;
+  try {
+    client = await DaemonClient.open({socket: view.socket, entity, keyrings: view.keyrings});
+  } catch (error) {
+    if (error instanceof NoDaemonError) return [bad('daemon', `nobody answers at ${view.socket} (${error.reason})`, 'start the daemon: cbd2rbd serve')];
+    if (error instanceof RefusedError) return [bad('daemon', `the daemon turns ${entity} away: ${error.message}`, 'compare the key: cbd2rbd user keyring')];
+    throw error;
+  }
+  try {
+    return [ok('daemon', `${entity} gets in at ${view.socket}, cluster ${client.fsid}`), ...await checkPools(client)];
+  } finally {
+    client.close();
+  }
+}
+
+async function checkPools(client: DaemonClient): Promise<Finding[]> {
+  const {pools} = await client.call('pool.list') as {pools: {id: number, name: string}[]};
+  if (pools.length === 0) return [bad('pools', 'there is no pool', 'make one: cbd2rbd pool map NAME')];
+  const findings: Finding[] = [];
+  for (const {id, name} of pools) {
+    try {
+      const {backend} = await client.call('pool.lookup', {id}) as Pick<PoolMapping, 'backend'>;
+      await client.call('pool.stat', {pool: id});
+      findings.push(ok('pools', `${name} answers (${backend})`));
+    } catch (error) {
+      findings.push(bad('pools', `${name}: ${error instanceof Error ? error.message : String(error)}`, 'look at its mapping: cbd2rbd pool show; is the backend up?'));
+    }
+  }
+  return findings;
+}

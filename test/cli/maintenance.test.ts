@@ -1,0 +1,222 @@
+// `cbd2rbd image|layer|check|backup|restore|doctor|completion|manual` as an administrator uses them, against a daemon below a folder.
+import {execFile, execFileSync, spawn, type ChildProcess} from 'node:child_process';
+import {once} from 'node:events';
+import {existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, unlinkSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import t from 'tap';
+import {commands} from '../../src/cli/commands.js';
+import {run} from '../../src/cli/run.js';
+
+const program = fileURLToPath(new URL('../../src/cli/cbd2rbd.js', import.meta.url));
+const rbdProgram = fileURLToPath(new URL('../../../build/bin/hooks/rbd', import.meta.url));
+const dir = mkdtempSync(join(tmpdir(), 'cbd-keep-'));
+const volumes = join(dir, 'volumes');
+
+interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function cli(...args: string[]): Promise<Ended> {
+  let [stdout, stderr] = ['', ''];
+  const code = await run(commands, ['--dir', dir, ...args], {stdout: (text) => stdout += text, stderr: (text) => stderr += text});
+  return {code, stdout, stderr};
+}
+
+async function json<T = Record<string, unknown>>(...args: string[]): Promise<T> {
+  const {code, stdout, stderr} = await cli(...args, '--json');
+  if (code !== 0) throw new Error(`${args.join(' ')}: ${code} ${stderr}`);
+  return JSON.parse(stdout) as T;
+}
+
+function rbd(...args: string[]): Promise<Ended> {
+  return new Promise((resolve) => {
+    const child = execFile(rbdProgram, args, {env: {PATH: '/usr/bin:/bin', CEPH_CONF: join(dir, 'ceph.conf')}}, (error, stdout, stderr) =>
+      resolve({code: error ? Number(error.code) : 0, stdout, stderr}));
+    child.stdin?.end();
+  });
+}
+
+async function mustRbd(...args: string[]): Promise<void> {
+  const {code, stderr} = await rbd(...args);
+  if (code !== 0) throw new Error(`rbd ${args.join(' ')}: ${code} ${stderr}`);
+}
+
+let daemon: ChildProcess;
+async function serve(): Promise<void> {
+  daemon = spawn(process.execPath, [program, '--dir', dir, 'serve'], {stdio: ['ignore', 'pipe', 'inherit']});
+  if (daemon.stdout) await once(daemon.stdout, 'data');
+}
+
+async function stop(): Promise<void> {
+  const ended = once(daemon, 'exit');
+  daemon.kill('SIGTERM');
+  await ended;
+}
+
+t.setTimeout(180_000);
+for (const name of Object.keys(process.env)) if (name.startsWith('CBD2RBD_')) delete process.env[name];
+t.before(serve);
+t.teardown(() => {
+  daemon.kill('SIGKILL');
+  rmSync(dir, {recursive: true, force: true});
+});
+
+const poolFolder = (): string => join(volumes, readdirSync(volumes)[0] ?? '');
+
+t.test('image ls and show tell what stands behind an image', async (t) => {
+  await mustRbd('create', 'one', '-s', '8M');
+  await mustRbd('snap', 'create', 'one@s', '--no-progress');
+  await mustRbd('bench', '--io-type', 'write', '--io-size', '4K', '--io-total', '64K', 'one');
+  t.match(await json('image', 'ls'), [{path: 'rbd/one', size: 8 << 20, snapshots: 1, layers: 2, kind: 'cow', inTrash: false, open: 0}]);
+  t.match(await json('image', 'show', 'rbd/one'), {
+    path: 'rbd/one', snaps: [{name: 's', isProtected: false}], sessions: [], chain: [{kind: 'cow', frozen: false}, {kind: 'plain', frozen: true, allocated: Number}],
+  });
+  t.match(await cli('image', 'show', 'nope'), {code: 1, stderr: /there is no image nope \(errno 2\)/});
+  t.match(await cli('image', 'show', 'a//b'), {code: 1, stderr: /"a\/\/b" is no image/});
+  t.match(await cli('image', 'ls', 'nopool'), {code: 1, stderr: /there is no pool nopool/});
+  t.match(await json('layer', 'ls'), [{image: 'rbd/one', kind: 'cow'}, {image: 'rbd/one', kind: 'plain'}].reverse().map(() => ({image: 'rbd/one'})));
+  t.match(await json('pool', 'show', 'rbd'), {name: 'rbd', images: 1, bytes: Number});
+});
+
+t.test('an image is handed back as a flat file of its name, and an existing file becomes an image', async (t) => {
+  const bytes = Buffer.alloc(3 << 20, 'flat');
+  writeFileSync(join(dir, 'in'), bytes);
+  await mustRbd('import', join(dir, 'in'), 'base', '--no-progress');
+  await mustRbd('snap', 'create', 'base@s', '--no-progress');
+  await mustRbd('clone', 'base@s', 'copy', '--rbd-default-clone-format', '2');
+  await mustRbd('bench', '--io-type', 'write', '--io-size', '4K', '--io-total', '4K', 'copy');
+  t.match(await cli('image', 'release', 'base'), {code: 1, stderr: /has snapshots.*\(errno 39\)/});
+  const expected = join(dir, 'expected');
+  await mustRbd('export', 'copy', expected, '--no-progress');
+  t.match(await json('image', 'release', 'rbd/copy'), {volume: 'copy', size: 3 << 20});
+  t.ok(readFileSync(join(poolFolder(), 'copy')).subarray(0, 3 << 20).equals(readFileSync(expected)), 'the file has the image\'s bytes');
+  t.notMatch((await rbd('ls')).stdout, /copy/);
+  t.match(await json('check'), [], 'no record is left of it');
+  t.match(await json('image', 'adopt', 'rbd', 'copy', 'again'), {path: 'rbd/again', size: 3 << 20, kind: 'plain', volume: 'copy'});
+  await mustRbd('export', 'again', join(dir, 'out'), '--no-progress');
+  t.ok(readFileSync(join(dir, 'out')).equals(readFileSync(expected)));
+  t.match(await cli('image', 'adopt', 'rbd', 'copy', 'twice'), {code: 1, stderr: /belongs to image again \(errno 16\)/});
+  t.match(await cli('image', 'adopt', 'rbd', 'nofile'), {code: 1, stderr: /no volume nofile/});
+  t.match(await cli('image', 'adopt', 'rbd', '../cbd2rbd.db'), {code: 1, stderr: /errno 22/});
+  await mustRbd('rm', 'again', '--no-progress');
+  t.notOk(existsSync(join(poolFolder(), 'copy')), 'an adopted image is removed like any other');
+});
+
+t.test('an image that is open is not handed back', async (t) => {
+  await mustRbd('create', 'busy', '-s', '1M');
+  const watcher = spawn(rbdProgram, ['bench', '--io-type', 'write', '--io-size', '4K', '--io-total', '100T', 'busy'], {
+    env: {PATH: '/usr/bin:/bin', CEPH_CONF: join(dir, 'ceph.conf')}, stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  if (watcher.stdout) await once(watcher.stdout, 'data');
+  const {stderr, code} = await cli('image', 'release', 'busy');
+  watcher.kill('SIGINT');
+  await once(watcher, 'exit');
+  t.equal(code, 1);
+  t.match(stderr, /open.*\(errno 16\)/);
+  t.match(await json('image', 'release', 'busy'), {volume: 'busy'}, 'once it is closed it is');
+  unlinkSync(join(poolFolder(), 'busy'));
+});
+
+t.test('check names what is wrong and repairs what is safe', async (t) => {
+  t.match(await cli('check'), {code: 0, stdout: 'nothing is wrong\n'});
+  const orphan = join(poolFolder(), `layer-${'ab'.repeat(8)}`);
+  writeFileSync(orphan, 'nobody\'s');
+  await mustRbd('create', 'short', '-s', '4M');
+  const {chain: [layer]} = await json<{chain: {volume: string}[]}>('image', 'show', 'short');
+  truncateSync(join(poolFolder(), layer?.volume ?? ''), 1 << 20);
+  const found = await cli('check');
+  t.equal(found.code, 1);
+  t.match(found.stdout, /^volume layer-abab.*: of pool rbd belongs to no record \(--repair: it is removed\)$/m);
+  t.match(found.stdout, /^layer .*: volume .* has 1048576 bytes, its record says 4194304 \(--repair: /m);
+  t.ok(existsSync(orphan), 'looking changes nothing');
+  t.match(await cli('layer', 'gc', '--dry-run'), {code: 0, stdout: /^would remove rbd: layer-abab/});
+  t.ok(existsSync(orphan));
+  t.match(await cli('check', '--repair'), {code: 0, stdout: /repaired/});
+  t.notOk(existsSync(orphan));
+  t.equal(statSync(join(poolFolder(), layer?.volume ?? '')).size, 4 << 20);
+  unlinkSync(join(poolFolder(), layer?.volume ?? ''));
+  t.match(await cli('check', '--repair'), {code: 1, stdout: /volume .* of pool rbd is missing$/m}, 'lost data is not papered over');
+  await mustRbd('rm', 'short', '--no-progress');
+  t.match(await cli('check'), {code: 0});
+});
+
+t.test('merge waits until chains are short', async (t) => {
+  await mustRbd('snap', 'rm', 'one@s', '--no-progress');
+  const {before, after} = await json<{before: number, after: number}>('layer', 'merge');
+  t.ok(after <= before);
+  t.match(await json('check'), []);
+});
+
+t.test('a backup brings all records back', async (t) => {
+  const file = join(dir, 'backup.jsonl');
+  t.match(await json('backup', file), {file, records: Number});
+  t.equal(statSync(file).mode & 0o777, 0o600);
+  t.match(await cli('backup', file), {code: 1, stderr: /EEXIST/}, 'a file is not overwritten');
+  const before = await json('image', 'ls');
+  const users = await json('user', 'ls');
+  t.match(await cli('restore', file), {code: 1, stderr: /another daemon .*running/}, 'not under a daemon');
+  await mustRbd('rename', 'one', 'other');
+  await stop();
+  t.match(await cli('restore', file), {code: 1, stderr: /--replace/});
+  const cut = join(dir, 'cut.jsonl');
+  writeFileSync(cut, readFileSync(file, 'utf8').split('\n').slice(0, -3).join('\n'));
+  t.match(await cli('restore', '--replace', cut), {code: 1, stderr: /the backup is cut/});
+  writeFileSync(cut, 'hello\n');
+  t.match(await cli('restore', '--replace', cut), {code: 1, stderr: /line 1: this is not JSON/});
+  t.match(await cli('restore', '--replace', file), {code: 0, stdout: /records of 20/});
+  await serve();
+  t.strictSame(await json('image', 'ls'), before);
+  t.strictSame(await json('user', 'ls'), users);
+  t.match(await cli('check'), {code: 0});
+  t.match((await rbd('info', 'one')).stdout, /rbd image 'one'/);
+});
+
+t.test('doctor finds what keeps a client from working', async (t) => {
+  const doctor = async (env: Record<string, string>, ...args: string[]): Promise<Ended> => new Promise((resolve) => execFile(
+      process.execPath, [program, 'doctor', ...args], {env: {PATH: process.env['PATH'] ?? '', ...env}}, (error, stdout, stderr) => resolve({code: error ? Number(error.code) : 0, stdout, stderr})));
+  const libraries = fileURLToPath(new URL('../../../build/lib', import.meta.url));
+  const good = {CEPH_CONF: join(dir, 'ceph.conf'), LD_LIBRARY_PATH: libraries};
+  const fine = await doctor(good);
+  t.equal(fine.code, 0, fine.stdout + fine.stderr);
+  t.match(fine.stdout, /^ok {3}library {2}librbd\.so\.1 is ours/m);
+  t.match(fine.stdout, /^ok {3}pools {4}rbd answers \(local\)$/m);
+  t.match(await doctor({...good, LD_LIBRARY_PATH: '/nonexistent'}, '--json'), {code: /^[01]$/});
+  t.match(await doctor({...good, CEPH_CONF: '/nonexistent'}), {code: 1, stdout: /bad {2}socket/});
+  writeFileSync(join(dir, 'other.conf'), `[global]\ncbd2rbd_socket = ${dir}/nobody\n`);
+  t.match(await doctor({...good, CEPH_CONF: join(dir, 'other.conf')}), {code: 1, stdout: /bad {2}socket {3}.*nobody does not exist\n +-> start the daemon/});
+  t.match(await doctor(good, '--user', 'ghost'), {code: 1, stdout: /bad {2}daemon {3}the daemon turns client\.ghost away/});
+  t.match(await doctor({...good, LD_PRELOAD: ''}, '--json'), {stdout: /"about": "preload"/});
+});
+
+t.test('completion and manual pages come from the same table as help', async (t) => {
+  const {stdout: script} = await cli('completion', 'bash');
+  writeFileSync(join(dir, 'completion'), script);
+  const complete = (words: string): string[] => execFileSync('bash', ['-c', `source ${join(dir, 'completion')}; COMP_WORDS=(cbd2rbd ${words}); COMP_CWORD=$((\${#COMP_WORDS[@]} - 1)); _cbd2rbd; printf '%s\\n' "\${COMPREPLY[@]}"`],
+      {encoding: 'utf8', cwd: dir}).trim().split('\n').sort();
+  t.strictSame(complete('ima'), ['image']);
+  t.strictSame(complete('image \'\''), ['adopt', 'ls', 'release', 'show']);
+  t.ok(complete('pool map x --own').includes('--owner'));
+  t.strictSame(complete('--dir x pool \'\''), ['ls', 'map', 'show', 'unmap']);
+  t.match(await cli('completion', 'fish'), {code: 2});
+  const share = join(dir, 'share');
+  execFileSync(process.execPath, [fileURLToPath(new URL('../../tools/man-pages.js', import.meta.url)), share]);
+  for (const command of commands) t.ok(existsSync(join(share, `cbd2rbd-${command.name.replaceAll(' ', '-')}.1`)), command.name);
+  const page = readFileSync(join(share, 'cbd2rbd-pool-map.1'), 'utf8');
+  t.match(page, /^\.TH CBD2RBD-POOL-MAP 1/);
+  t.match(readFileSync(join(share, 'cbd2rbd.conf.5'), 'utf8'), /curvebs_mds/);
+  t.match(page, /\\-\\-owner/);
+  t.match(readFileSync(join(share, 'cbd2rbd-rbd.1'), 'utf8'), /rbd merge\\-diff/);
+});
+
+t.test('help of every command has an example that is one of its own', async (t) => {
+  for (const command of commands) {
+    const {code, stdout} = await cli('help', ...command.name.split(' '));
+    t.equal(code, 0, command.name);
+    t.ok(command.examples.length > 0 && command.examples.some((example) => example.includes(command.name)), command.name);
+    t.match(stdout, /usage: cbd2rbd /);
+  }
+});
