@@ -104,6 +104,7 @@ Align::Work* Align::State::take() {
 void Align::State::finish(Work& work, int result) {
   Request* outer = work.outer;
   bool keep;
+  outer->was_raised = work.inner.was_raised;
   std::free(work.read_back);
   work.read_back = nullptr;
   std::unique_lock<std::mutex> guard(lock);
@@ -165,6 +166,7 @@ void Align::submit(Request& request) {
   work->state = &state;
   work->outer = &request;
   work->may_block = request.may_block;
+  work->inner.was_raised = false;
   work->block = block;
   work->first = request.offset;
   work->last = end;
@@ -200,6 +202,8 @@ void Align::Work::pass(Op op, uint64_t offset, uint64_t length) {
   inner.op = op;
   inner.may_block = may_block;
   inner.keep_allocated = outer->keep_allocated;
+  inner.raises_listened = outer->raises_listened && step == Step::last_step;
+  inner.was_raised = false;
   inner.offset = offset;
   inner.length = length;
   inner.context = this;

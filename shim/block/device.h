@@ -20,6 +20,10 @@ struct Request {
   Op op = Op::read;
   // The submitter is going to wait: the device may block the submitting thread and do the work on it.
   bool may_block = false;
+  // The submitter waits on the eventfd that the ring listens to (IoRing::listen): whoever gives the whole request to the
+  // kernel may have the kernel raise it at the end, and says so in `was_raised`.
+  bool raises_listened = false;
+  bool was_raised = false;
   // For `zero`: the range must stay allocated (RBD_WRITE_ZEROES_FLAG_THICK_PROVISION).
   bool keep_allocated = false;
   uint64_t offset = 0;  // bytes

@@ -33,6 +33,7 @@ struct IoRing::Holder {
   };
   const Options options;
   std::atomic<Made*> made{nullptr};
+  std::atomic<int> listened{-1};  // the client's eventfd
 };
 
 IoRing::IoRing(Options options) : holder_(std::make_unique<Holder>(options)) {}
@@ -53,7 +54,9 @@ IoRing::Core& IoRing::core() {
     Holder::Made* before = made;
     if (holder_->made.compare_exchange_strong(made, fresh.get(), std::memory_order_acq_rel)) {
       if (before) before->core->abandon();
-      return *fresh.release()->core;
+      Core& core = *fresh.release()->core;
+      core.listen(holder_->listened.load(std::memory_order_acquire));
+      return core;
     }
     if (made && made->generation == now) return *made->core;
   }
@@ -91,6 +94,7 @@ int64_t IoRing::perform(const Task& task) {
 void IoRing::start(Task& task) {
   task.is_completion = false;
   task.is_done = false;
+  task.is_direct = false;
   Core& c = core();
   if (c.ensure_thread()) {
     c.push(task);
@@ -98,6 +102,27 @@ void IoRing::start(Task& task) {
   }
   task.result = perform(task);
   task.finish(task);
+}
+
+bool IoRing::start_direct(Task& task, bool raises_listened, bool* was_raised) {
+  task.is_completion = false;
+  task.is_done = false;
+  task.is_direct = true;
+  Core& c = core();
+  return c.ensure_thread() && c.submit_direct(task, raises_listened, was_raised);
+}
+
+void IoRing::listen(int event_fd) {
+  holder_->listened.store(event_fd, std::memory_order_release);
+  core().listen(event_fd);
+}
+
+void IoRing::help() {
+  Holder::Made* made = holder_->made.load(std::memory_order_acquire);
+  if (!made || made->generation != fork_generation()) return;
+  // A callback may close the image.
+  const std::shared_ptr<Core> keep = made->core;
+  keep->help();
 }
 
 void IoRing::complete(Request& request, int result) {
@@ -110,8 +135,8 @@ void IoRing::complete(Request& request, int result) {
     Request* r = static_cast<Completion&>(self).request;
     r->done(r, static_cast<int>(self.result));
   };
-  if (c.is_current_thread()) {
-    c.add_completion(*completion);
+  if (c.add_completion_here(*completion)) {
+    // Its turn comes on this thread.
   } else if (c.ensure_thread()) {
     c.push(*completion);
   } else {

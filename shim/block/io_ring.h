@@ -33,8 +33,10 @@ class IoRing {
     bool is_quick = false;
     bool is_completion = false;  // a client's callback may run in `finish` (IoRing's own use)
     bool is_done = false;        // `result` holds the end (IoRing's own use)
+    bool is_direct = false;      // for AioQueue (IoRing's own use)
+    bool raises = false;         // the client's eventfd, not the ring's (IoRing's own use)
+    int16_t mode = 0;
     int fd = -1;
-    int mode = 0;
     int iovcnt = 0;
     const iovec* iov = nullptr;
     uint64_t offset = 0;  // bytes
@@ -55,6 +57,18 @@ class IoRing {
   // Starts a task from any thread. Makes the thread on first use; where none can be made, the task is carried
   // out here.
   void start(Task& task);
+
+  // Starts a small read or write around the page cache. Where few are under way the calling thread itself gives it to
+  // the kernel (and never waits for the disk); where many are, it shares the work with the ring's thread. Where `raises_listened` and listen() was called, the kernel itself raises the client's eventfd when it ends,
+  // and `*was_raised` is set before anybody can see the end. False, and nothing happened, where that cannot be done:
+  // use start().
+  bool start_direct(Task& task, bool raises_listened, bool* was_raised);
+
+  // The client waits on this eventfd for the ends of its requests, and calls help() when it is raised.
+  void listen(int event_fd);
+  // Finishes on the calling thread what has ended of start_direct()'s tasks, and runs the completions of these here,
+  // unless others run just now: then they have their turn on the ring's thread.
+  void help();
 
   // Carries a task out here and now, on the calling thread; `finish` is not called. Returns bytes or -errno.
   static int64_t perform(const Task& task);

@@ -19,6 +19,13 @@ namespace {
 // Clients' callbacks run on it (Python's among them); only what is touched is ever backed by memory.
 constexpr size_t reaper_stack = 1024 * 1024;
 
+// With so many direct tasks under way the ring's thread gives the next to the kernel: two threads do more than one, and
+// it is awake anyway.
+constexpr unsigned shared_from = 3;
+
+// How long a client who listens to his own eventfd may leave ends lying before the ring's thread runs his callbacks.
+constexpr unsigned tick_ms = 1;
+
 constexpr auto spin_time = std::chrono::microseconds(20);
 
 void pause_processor() {
@@ -32,6 +39,13 @@ void pause_processor() {
 }  // namespace
 
 thread_local IoRing::Core* IoRing::Core::running_here = nullptr;
+
+// A client's thread inside help(): the completions that have their turn on it.
+struct IoRing::Core::Helper {
+  Core* core;
+  List completions;
+};
+thread_local IoRing::Core::Helper* IoRing::Core::helping_here = nullptr;
 
 bool IoRing::Core::ensure_thread() {
   if (started_.load(std::memory_order_acquire)) return true;
@@ -94,10 +108,31 @@ void IoRing::Core::take_inbox() {
   }
 }
 
+// Gives the direct tasks at the head of those that wait to the kernel.
+void IoRing::Core::hand_over_direct() {
+  Task* first = waiting_.head;
+  Task* last = nullptr;
+  for (int n = 0; n < AioQueue::most && waiting_.head && waiting_.head->is_direct; ++n) last = waiting_.pop();
+  last->next = nullptr;
+  // A task that was taken may be over and gone, so what comes behind it is looked up first.
+  Task* tasks[AioQueue::most];
+  int count = 0;
+  for (Task* task = first; task; task = task->next) tasks[count++] = task;
+  const int taken = aio_.submit(first, wake_fd_.get(), listened_.load(std::memory_order_relaxed));
+  for (int n = count; n-- > taken;) {
+    // io_uring takes it, and tells nobody else: the client hears of it a little early, which he must bear.
+    if (tasks[n]->raises) eventfd_write(listened_.load(std::memory_order_relaxed), 1);
+    tasks[n]->is_direct = false;
+    waiting_.prepend(*tasks[n]);
+  }
+}
+
 void IoRing::Core::hand_over() {
   while (waiting_.head) {
     Task& task = *waiting_.head;
-    if (task.is_quick) {
+    if (task.is_direct) {
+      hand_over_direct();
+    } else if (task.is_quick) {
       waiting_.pop();
       task.result = perform(task);
       ready_.append(task);
@@ -115,30 +150,133 @@ void IoRing::Core::hand_over() {
 bool IoRing::Core::step(bool nested) {
   take_inbox();
   hand_over();
-  if (kernel_.is_open() && kernel_.in_flight()) {
-    kernel_.enter(false);
+  if (kernel_.is_open()) {
+    if (kernel_.in_flight()) kernel_.enter();
     ready_.tail = kernel_.reap(ready_.tail);
   }
+  ready_.tail = aio_.reap(ready_.tail);
   bool did = false;
   while (Task* task = ready_.pop()) {
     did = true;
     if (!task->is_completion) {
-      if (task->result == -EINTR || task->result == -EAGAIN || task->result == -ECANCELED) {
-        task->result = perform(*task);
-      }
-      task->finish(*task);
+      finish(*task);
       if (!is_current_process()) return true;
     } else {
       completions_.append(*task);
     }
   }
   if (nested) return did;
+  return run_completions() || did;
+}
+
+// Ends a task that the kernel is done with, on the ring's thread or a helper's.
+void IoRing::Core::finish(Task& task) {
+  if (task.is_direct && (task.result == -EAGAIN || task.result == -EINTR)) {
+    // It would have had to wait for the disk: io_uring has threads for that.
+    task.is_direct = task.is_done = false;
+    return push(task);
+  }
+  if (task.result == -EINTR || task.result == -EAGAIN || task.result == -ECANCELED) task.result = perform(task);
+  task.finish(task);
+}
+
+// Clients' callbacks, on the ring's thread; false where there was none, or a helper runs his just now and will wake us.
+bool IoRing::Core::run_completions() {
+  if (!completions_.head) return false;
+  Callbacks nobody = Callbacks::nobody;
+  if (!callbacks_.compare_exchange_strong(nobody, Callbacks::by_ring)) return false;
   while (Task* task = completions_.pop()) {
-    did = true;
     task->finish(*task);
     if (!is_current_process()) return true;
   }
-  return did;
+  callbacks_.store(Callbacks::nobody);
+  return true;
+}
+
+bool IoRing::Core::add_completion_here(Task& task) {
+  if (is_current_thread()) {
+    completions_.append(task);
+    return true;
+  }
+  if (!helping_here || helping_here->core != this) return false;
+  helping_here->completions.append(task);
+  return true;
+}
+
+bool IoRing::Core::submit_direct(Task& task, bool raises_listened, bool* was_raised) {
+  if (!hears_wake_fd_.load(std::memory_order_acquire)) return false;
+  if (!aio_.is_open()) {
+    if (has_no_aio_.load(std::memory_order_acquire)) return false;
+    {
+      std::lock_guard<std::mutex> guard(start_lock_);
+      if (!aio_.is_open() && !aio_.open()) has_no_aio_.store(true, std::memory_order_release);
+    }
+    // The thread must sleep where it hears wake_fd_.
+    wake();
+    if (!aio_.is_open()) return false;
+  }
+  const int listened = listened_.load(std::memory_order_acquire);
+  task.raises = raises_listened && listened >= 0 && can_watch_.load(std::memory_order_relaxed);
+  task.next = nullptr;
+  if (task.raises) {
+    *was_raised = true;
+    raised_.fetch_add(1, std::memory_order_seq_cst);
+    if (!watches_.load(std::memory_order_seq_cst)) {
+      watches_.store(true, std::memory_order_seq_cst);
+      wake();
+    }
+  }
+  if (aio_.in_flight() >= shared_from && !inbox_.load(std::memory_order_relaxed)) {
+    push(task);
+    return true;
+  }
+  const bool raises = task.raises;
+  if (aio_.submit(&task, wake_fd_.get(), listened) == 1) return true;
+  if (raises) *was_raised = false;
+  return false;
+}
+
+void IoRing::Core::listen(int event_fd) {
+  listened_.store(event_fd, std::memory_order_release);
+}
+
+// Whether the thread looks for ends that the client has not fetched: as long as there are tasks that wake only him.
+bool IoRing::Core::watch() {
+  if (!watches_.load(std::memory_order_seq_cst)) return false;
+  const uint64_t raised = raised_.load(std::memory_order_seq_cst);
+  if (raised != watched_ || aio_.in_flight() > 0) {
+    watched_ = raised;
+    return true;
+  }
+  // Pairs with submit_direct(): either we see its task, or it sees that we stopped.
+  watches_.store(false, std::memory_order_seq_cst);
+  if (raised_.load(std::memory_order_seq_cst) == raised) return false;
+  watches_.store(true, std::memory_order_seq_cst);
+  return true;
+}
+
+void IoRing::Core::help() {
+  if (is_current_thread() || helping_here || !aio_.is_open()) return;
+  List ended;
+  ended.tail = aio_.reap(ended.tail);
+  if (!ended.head) return;
+  Callbacks nobody = Callbacks::nobody;
+  if (!callbacks_.compare_exchange_strong(nobody, Callbacks::by_helper)) {
+    while (Task* task = ended.pop()) push(*task);
+    return;
+  }
+  Helper helper{this, {}};
+  helping_here = &helper;
+  while (Task* task = ended.pop()) finish(*task);
+  while (Task* task = helper.completions.pop()) {
+    task->finish(*task);
+    if (!is_current_process()) break;
+  }
+  helping_here = nullptr;
+  if (!is_current_process()) return;
+  callbacks_.store(Callbacks::nobody, std::memory_order_seq_cst);
+  // The ring's thread may have completions that it could not run.
+  if (waits_for_helper_.load(std::memory_order_seq_cst)) wake();
 }
 
 // Whether it is worth to look for work a little longer before sleeping: waking a thread costs its waker more
@@ -153,7 +291,7 @@ bool IoRing::Core::spin(const std::atomic<uint32_t>& unless) {
   const auto until = std::chrono::steady_clock::now() + spin_time;
   do {
     for (int i = 0; i < 32; ++i) {
-      if (inbox_.load(std::memory_order_relaxed) || unless.load(std::memory_order_relaxed)) {
+      if (inbox_.load(std::memory_order_relaxed) || unless.load(std::memory_order_relaxed) || aio_.has_ended()) {
         fruitless_spins_ = 0;
         return true;
       }
@@ -165,14 +303,23 @@ bool IoRing::Core::spin(const std::atomic<uint32_t>& unless) {
   return false;
 }
 
-void IoRing::Core::sleep(const std::atomic<uint32_t>& unless) {
+// Whether something may end that io_uring, or what it watches for us, tells of.
+bool IoRing::Core::has_kernel_work() const {
+  return kernel_.is_open() && (kernel_.in_flight() || aio_.is_open());
+}
+
+void IoRing::Core::sleep(const std::atomic<uint32_t>& unless, bool nested) {
+  const bool kernel_works = has_kernel_work();
   if (!(kernel_.is_open() && kernel_.in_flight()) && spin(unless)) return;
-  const bool kernel_works = kernel_.is_open() && kernel_.in_flight();
+  const bool has_completions = !nested && completions_.head;
+  waits_for_helper_.store(has_completions, std::memory_order_seq_cst);
   sleep_.store(kernel_works ? in_kernel : in_futex, std::memory_order_seq_cst);
-  if (inbox_.load(std::memory_order_seq_cst) || unless.load(std::memory_order_seq_cst)) {
+  const bool may_complete = has_completions && callbacks_.load(std::memory_order_seq_cst) == Callbacks::nobody;
+  if (inbox_.load(std::memory_order_seq_cst) || unless.load(std::memory_order_seq_cst) || may_complete ||
+      has_kernel_work() != kernel_works) {
     // There is something to do already.
   } else if (kernel_works) {
-    kernel_.enter(true);
+    kernel_.enter_and_wait(watch() ? tick_ms : 0);
   } else {
     while (sleep_.load(std::memory_order_acquire) == in_futex) futex_wait(sleep_, in_futex);
   }
@@ -183,7 +330,10 @@ void IoRing::Core::loop() {
   running_here = this;
   cpu_set_t processors;
   may_spin_ = sched_getaffinity(0, sizeof processors, &processors) == 0 && CPU_COUNT(&processors) > 1;
-  if (options_.force_threads || kernel_.open(wake_fd_.get()) != 0) {
+  if (!options_.force_threads && kernel_.open(wake_fd_.get()) == 0) {
+    can_watch_.store(kernel_.can_time(), std::memory_order_relaxed);
+    hears_wake_fd_.store(true, std::memory_order_release);
+  } else {
     workers_ = std::make_unique<Workers>(options_.max_threads, [this](Task& task) {
       task.is_done = true;
       push(task);
@@ -192,7 +342,7 @@ void IoRing::Core::loop() {
   while (is_current_process()) {
     if (step(false)) continue;
     if (stop_.load(std::memory_order_acquire) && !inbox_.load(std::memory_order_acquire)) break;
-    sleep(stop_);
+    sleep(stop_, false);
   }
   if (is_current_process()) workers_.reset();
   running_here = nullptr;
@@ -200,7 +350,7 @@ void IoRing::Core::loop() {
 
 void IoRing::Core::pump_until(const std::atomic<uint32_t>& flag) {
   while (!flag.load(std::memory_order_acquire)) {
-    if (!step(true)) sleep(flag);
+    if (!step(true)) sleep(flag, true);
   }
 }
 

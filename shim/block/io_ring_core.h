@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 
+#include "block/aio_queue.h"
 #include "block/fork_generation.h"
 #include "block/io_ring.h"
 #include "block/io_ring_kernel.h"
@@ -28,8 +29,12 @@ class IoRing::Core : public std::enable_shared_from_this<IoRing::Core> {
   bool ensure_thread();
   void push(Task& task);
   void wake();
-  // On the ring's thread only.
-  void add_completion(Task& task) { completions_.append(task); }
+  // False where the caller neither is the ring's thread nor helps: the completion is left alone.
+  bool add_completion_here(Task& task);
+  // As IoRing's functions say.
+  bool submit_direct(Task& task, bool raises_listened, bool* was_raised);
+  void listen(int event_fd);
+  void help();
   // Keeps I/O going on the ring's thread (not clients' callbacks) until `flag` is set; whoever sets it calls
   // wake().
   void pump_until(const std::atomic<uint32_t>& flag);
@@ -44,17 +49,25 @@ class IoRing::Core : public std::enable_shared_from_this<IoRing::Core> {
   bool step(bool nested);
   void take_inbox();
   void hand_over();
+  void hand_over_direct();
   // Until there is something in the inbox, something finished, or `unless` is set (and wake() was called).
-  void sleep(const std::atomic<uint32_t>& unless);
+  void sleep(const std::atomic<uint32_t>& unless, bool nested);
   bool spin(const std::atomic<uint32_t>& unless);
   bool is_current_process() const { return generation_ == fork_generation(); }
 
+  bool run_completions();
+  void finish(Task& task);
+  bool has_kernel_work() const;
+  bool watch();
+
   static thread_local Core* running_here;
+  struct Helper;
+  static thread_local Helper* helping_here;
 
   const Options options_;
   const uint32_t generation_ = fork_generation();
 
-  std::mutex start_lock_;  // guards the making of the thread
+  std::mutex start_lock_;  // guards the making of the thread and of aio_
   std::atomic<bool> started_{false};
   pthread_t thread_{};
 
@@ -62,6 +75,22 @@ class IoRing::Core : public std::enable_shared_from_this<IoRing::Core> {
   std::atomic<uint32_t> sleep_{awake};
   std::atomic<uint32_t> stop_{0};
   UniqueFd wake_fd_;
+
+  // Tasks that were started without the thread.
+  AioQueue aio_;
+  std::atomic<bool> has_no_aio_{false};
+  std::atomic<bool> hears_wake_fd_{false};  // the thread waits with io_uring
+  // The client's eventfd, or -1; how many tasks raise only that one; and whether the thread looks once a tick for ends
+  // that the client has not fetched.
+  std::atomic<int> listened_{-1};
+  std::atomic<uint64_t> raised_{0};
+  std::atomic<bool> watches_{false};
+  std::atomic<bool> can_watch_{false};
+  uint64_t watched_ = 0;  // of raised_, a tick ago
+  // Who runs clients' callbacks, so that they never overlap. Whoever finds them taken leaves his to the ring's thread.
+  enum class Callbacks : uint32_t { nobody, by_ring, by_helper };
+  std::atomic<Callbacks> callbacks_{Callbacks::nobody};
+  std::atomic<bool> waits_for_helper_{false};  // the ring's thread sleeps with completions that it could not run
 
   KernelRing kernel_;
   std::unique_ptr<Workers> workers_;
@@ -72,6 +101,10 @@ class IoRing::Core : public std::enable_shared_from_this<IoRing::Core> {
       task.next = nullptr;
       *tail = &task;
       tail = &task.next;
+    }
+    void prepend(Task& task) {
+      if (!(task.next = head)) tail = &task.next;
+      head = &task;
     }
     Task* pop() {
       Task* task = head;

@@ -117,13 +117,19 @@ void KernelRing::arm_wake() {
   wake_armed_ = true;
 }
 
-void KernelRing::enter(bool wait) {
-  if (wait) {
-    arm_wake();
+void KernelRing::enter() {
+  io_uring_submit_and_get_events(&ring_);
+}
+
+void KernelRing::enter_and_wait(unsigned ms) {
+  arm_wake();
+  if (ms == 0) {
     io_uring_submit_and_wait(&ring_, 1);
-  } else {
-    io_uring_submit_and_get_events(&ring_);
+    return;
   }
+  __kernel_timespec time{ms / 1000, (ms % 1000) * 1000000L};
+  io_uring_cqe* first;
+  io_uring_submit_and_wait_timeout(&ring_, &first, 1, &time, nullptr);
 }
 
 IoRing::Task** KernelRing::reap(IoRing::Task** tail) {

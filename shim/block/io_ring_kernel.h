@@ -22,9 +22,12 @@ class KernelRing {
   // Takes a task; false where there is no room before the next enter().
   bool add(IoRing::Task& task);
 
-  // Hands over what was added, and with `wait` returns only when something finished or the eventfd was
-  // written.
-  void enter(bool wait);
+  // Hands over what was added.
+  void enter();
+  // The same, and returns only when something finished, the eventfd was written, or the time is over (`ms`; 0: never).
+  void enter_and_wait(unsigned ms);
+  // Whether enter_and_wait() can wait for a time only (Linux 5.11).
+  bool can_time() const { return ring_.features & IORING_FEAT_EXT_ARG; }
 
   // Chains what finished, in order of completion, behind `tail`; returns the new tail.
   IoRing::Task** reap(IoRing::Task** tail);

@@ -25,6 +25,10 @@ constexpr uint64_t quick_write = 128 * 1024;
 // Up to here a read out of the page cache is done by the submitting thread; copying more would hold up an
 // event loop.
 constexpr uint64_t quick_read = 1024 * 1024;
+// Up to here a request around the page cache is given to the kernel by the submitting thread. A larger one may be split
+// below, which the kernel refuses to do without waiting.
+constexpr uint64_t here_bytes = 64 * 1024;
+constexpr int here_pieces = 16;
 constexpr size_t zeroes_bytes = 64 * 1024;
 constexpr int zeroes_repeat = 16;
 
@@ -140,6 +144,11 @@ void FileVolume::begin(Request& request) {
       t.volume->ring_->start(t);
     }
   };
+  if (block_ > 1 && request.length <= here_bytes && transfer->iovcnt <= here_pieces &&
+      (transfer->kind == IoRing::Task::Kind::read || transfer->kind == IoRing::Task::Kind::write) &&
+      ring_->start_direct(*transfer, request.raises_listened, &request.was_raised)) {
+    return;
+  }
   ring_->start(*transfer);
 }
 
@@ -153,8 +162,8 @@ bool FileVolume::Transfer::begin() {
     case Op::discard:
     case Op::zero:
       kind = Kind::allocate;
-      mode = FALLOC_FL_KEEP_SIZE |
-             (r.op == Op::zero && r.keep_allocated ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE);
+      mode = static_cast<int16_t>(
+          FALLOC_FL_KEEP_SIZE | (r.op == Op::zero && r.keep_allocated ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE));
       offset = r.offset;
       length = r.length;
       return true;

@@ -1,4 +1,4 @@
-// Memory for the copies of large writes, kept for the next one: fresh pages cost the kernel more than the copy itself.
+// Memory for the copies of writes, kept for the next one: fresh pages cost the kernel more than the copy itself.
 // Knows nothing of what the memory is for.
 #pragma once
 
@@ -57,9 +57,9 @@ class BufferPool {
   }
 
  private:
-  static constexpr uint64_t kSmallest = 32 * 1024, kLargest = 4 * 1024 * 1024;
+  static constexpr uint64_t kSmallest = 4 * 1024, kLargest = 4 * 1024 * 1024;
   static constexpr uint64_t kKept = 32 * 1024 * 1024;  // bytes at most
-  static constexpr int kClasses = 8;                   // 32 KiB to 4 MiB
+  static constexpr int kClasses = 11;                  // 4 KiB to 4 MiB
 
   struct Shelves {
     std::mutex lock;  // guards the rest

@@ -23,12 +23,13 @@ int EventSocket::set(int fd, int type) {
   return 0;
 }
 
-void EventSocket::announce(Completion& completion) {
+void EventSocket::announce(Completion& completion, bool was_raised) {
   completion.retain();
   {
     std::lock_guard<std::mutex> guard(lock_);
     ended_.push_back(&completion);
   }
+  if (was_raised) return;
   // A descriptor that is full has been readable for long; one that fails is the client's own affair.
   const int fd = fd_.load(std::memory_order_acquire);
   const uint64_t one = 1;
@@ -56,12 +57,15 @@ extern "C" {
 
 int rbd_set_image_notification(rbd_image_t image, int fd, int type) {
   if (image == nullptr) return -EINVAL;
-  return Image::from(image)->events().set(fd, type);
+  const int error = Image::from(image)->events().set(fd, type);
+  if (error == 0 && type == EVENT_TYPE_EVENTFD) Image::from(image)->io().ring().listen(fd);
+  return error;
 }
 
 int rbd_poll_io_events(rbd_image_t image, rbd_completion_t* comps, int numcomp) {
   return guarded([&] {
     if (image == nullptr || comps == nullptr || numcomp < 1) return -EINVAL;
+    Image::from(image)->io().ring().help();
     return Image::from(image)->events().fetch(comps, numcomp);
   });
 }

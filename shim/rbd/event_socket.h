@@ -18,8 +18,9 @@ class EventSocket {
   int set(int fd, int type);
   bool is_set() const { return fd_.load(std::memory_order_acquire) >= 0; }
 
-  // The completion has ended: it can be fetched, and the client hears of it (one uint64 1, or one byte in a pipe).
-  void announce(Completion& completion);
+  // The completion has ended: it can be fetched, and the client hears of it (one uint64 1, or one byte in a pipe) unless
+  // he did already.
+  void announce(Completion& completion, bool was_raised);
   // Fetches up to `room` completions, oldest first, into `out`. Returns how many.
   int fetch(rbd_completion_t* out, int room);
 

@@ -307,7 +307,7 @@ void Image::end(Completion& completion, ssize_t result) {
 }
 
 void Image::callback_returned(Completion& completion) {
-  if (completion.wants_event()) events_.announce(completion);
+  if (completion.wants_event()) events_.announce(completion, completion.transfer.request.was_raised);
 }
 
 void Image::completion_finished() {

@@ -43,6 +43,7 @@ int submit(rbd_image_t handle, rbd_completion_t c, Gives gives, Prepare&& prepar
     image.end(completion, verdict.result);
     return 0;
   }
+  completion.transfer.request.raises_listened = completion.wants_event();
   completion.transfer.request.context = &completion;
   completion.transfer.request.done = on_done;
   image.io().submit(completion.transfer.request);
