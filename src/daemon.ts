@@ -10,7 +10,7 @@ import { CurvebsBackend } from './backend/curvebs/curvebs.js';
 import { openLocalBackend } from './backend/local.js';
 import type { Cluster } from './ceph/command.js';
 import { StoredOptions } from './ceph/stored-options.js';
-import { centralOptions, type Config } from './config/config.js';
+import { centralOptions, ConfigError, type Config } from './config/config.js';
 import { adminMethods } from './rpc/admin.js';
 import { maintenanceMethods } from './rpc/maintenance.js';
 import { nativeLayerWorker } from './native/layer-worker.js';
@@ -34,7 +34,7 @@ import { createPool, listPools } from './service/pools.js';
 import { sessionAdmin } from './service/session-admin.js';
 import { daemonStatus } from './service/status.js';
 import { storedUsers } from './service/users.js';
-import { sweepVolumes } from './service/volumes.js';
+import { startRemoving, sweepVolumes } from './service/volumes.js';
 import { holdDaemonLock } from './store/daemon-lock.js';
 import { openEtcdStore } from './store/etcd.js';
 import { openSqliteStore } from './store/sqlite.js';
@@ -80,6 +80,7 @@ export async function startDaemon(config: Config, hooks: DaemonHooks): Promise<D
     await sweepVolumes(ctx);
     await finishReleases(ctx);
     await ctx.sessions.start();
+    undo.push(startRemoving(ctx));
     undo.push(startMerging(ctx));
     undo.push(() => ctx.sessions.stop());
     undo.push(expireOps(ctx));
@@ -158,9 +159,11 @@ async function openBackends(config: Config, log: (line: string) => void): Promis
   if (config.curvebsMds.length > 0) {
     const password = config.curvebsRootPasswordFile === undefined ? undefined : (await readFile(config.curvebsRootPasswordFile, 'utf8')).trim();
     backends.set('curvebs', new CurvebsBackend({
-      mds: config.curvebsMds, nebdSocket: config.curvebsNebdSocket, owner: config.curvebsOwner, timeoutMs: config.requestTimeoutMs, log,
+      mds: config.curvebsMds, nebdSocket: config.curvebsNebdSocket, owner: config.curvebsOwner, snapshotClone: config.curvebsSnapshotClone, timeoutMs: config.requestTimeoutMs, log,
       ...(password === undefined ? {} : { rootPassword: password }),
     }));
   }
-  return backends;
+  const first = backends.get(config.defaultBackend);
+  if (!first) throw new ConfigError([`default_backend = "${config.defaultBackend}", but curvebs_mds names no MDS`]);
+  return new Map([[config.defaultBackend, first], ...backends]);
 }

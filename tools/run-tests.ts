@@ -25,9 +25,7 @@ const TEST_ENVIRONMENT = {
   TAP: '1', TAP_TIMEOUT: String(30 * 60), ASAN_OPTIONS: 'detect_leaks=1', TSAN_OPTIONS: 'halt_on_error=0 exitcode=66',
 };
 /** What cannot be run yet, and why: counted as skipped, and said. */
-const NOT_RUN: Readonly<Record<string, string>> = {
-  'test/native/native_curvebs_volume (TSan)': 'its test of forked children dies in ThreadSanitizer, which does not support threads after a fork',
-};
+const NOT_RUN: Readonly<Record<string, string>> = {};
 /** How many programs run at a time; the tests are written for two cores. */
 const PARALLEL = Number(process.env['CBD2RBD_TEST_JOBS'] ?? '2');
 

@@ -106,7 +106,8 @@ void Connection::submit(File& file, Request& request) {
   Lock lock(lock_);
   const uint64_t pieces = request.op == Op::discard ? 1 : (request.length + piece_bytes - 1) / piece_bytes;
   new (request.scratch) Parent{static_cast<uint32_t>(pieces), 0, request.may_block ? &wait : nullptr};
-  const int error = file.error ? file.error : start_thread() ? 0 : -ENOMEM;
+  const bool is_taken = file.leave == File::Leave::taken && request.op != Op::read;
+  const int error = file.error ? file.error : is_taken ? -ESHUTDOWN : start_thread() ? 0 : -ENOMEM;
   if (error) {
     lock.unlock();
     return request.done(&request, error);
@@ -276,6 +277,13 @@ void Connection::end_call(Call* call, int result) {
 
 // Tells ended requests so, without the lock. What is submitted meanwhile by this thread, if it is ours, is sent in one go.
 void Connection::run_finished(Lock& lock) {
+  if (!errands_.empty()) {
+    std::vector<std::function<void()>> errands;
+    errands.swap(errands_);
+    lock.unlock();
+    for (const auto& errand : errands) errand();
+    lock.lock();
+  }
   if (!finished_.first) return;
   const bool is_ours = has_thread_ && pthread_equal(thread_, pthread_self());
   const bool was_delivering = is_delivering_;

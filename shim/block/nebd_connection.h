@@ -12,6 +12,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -31,15 +32,23 @@ struct Times {
   uint32_t patience = 60000;   // how long an OpenFile that is refused is tried again before requests fail with -EIO
   uint32_t silence = 60000;    // a request without a reply for so long makes us ask whether its fd is wedged (nebd_file.cc)
   uint32_t settle = 130000;    // how long the volume must have been seen healthy before a silent fd counts as wedged
+  uint32_t doubt = 5000;       // a change without a reply for so long makes us ask whether we still may change the volume
 };
+
+// Answers 0 where this process may change the volume, -ESHUTDOWN where it may no more, anything else where that is not known now.
+using LeaveAnswer = std::function<void(int)>;
+// Must not block, and answers once, on any thread. It may be called after the file was released.
+using AskLeave = std::function<void(LeaveAnswer)>;
 
 struct FileOptions {
   std::string name;         // "cbd:<free text>//<path>_<owner>_:"
   bool add_random = true;   // make the name this process's own; false where the giver of the name made it unique
   uint64_t size = 0;        // bytes
   uint32_t block = 4096;
-  bool open_again = true;   // false: a file whose I/O was refused (its writer was fenced) fails with -ESHUTDOWN from then on
   Times times;
+  // Set where another process may be given the volume in our place, which fences us by what we opened it as. A volume that we open
+  // (anew) after that would be ours again, so each time it has been opened nothing is changed before this has said yes.
+  AskLeave ask_leave;
 };
 
 // One frame to send and its reply: a piece of a client's request, or a call of our own. Guarded by the connection's lock,
@@ -104,6 +113,9 @@ struct File {
   std::array<uint16_t, 256> writes_by_place{};  // changing calls in flight, by MiB; to see quickly that none overlaps
   uint32_t wide_writes = 0;
   bool keep_alive_pending = false;
+  enum class Leave : uint8_t { unknown, given, taken } leave = Leave::given;  // to change the volume
+  uint64_t leave_question = 0;   // the one that is under way, or 0
+  int64_t leave_asked = 0;       // when
   std::string unique;  // what makes options.name this process's own
 
   std::string name() const;
@@ -124,6 +136,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   File* add_file(FileOptions options);
   // The volume has grown to `size` bytes.
   void grow(File& file, uint64_t size);
+  // Nothing may be changed any more, and what is under way ends in -ESHUTDOWN.
+  void lose_leave(File& file);
   // Closes the file; nothing of it may be in flight. Returns when the server has been told, not when it has answered.
   void release(File* file);
   // Read, write, zero or discard; the caller has checked the range. may_block: returns after the end.
@@ -182,6 +196,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void abandon_fd(File& file);
   void drop_file(File* file);
 
+  // nebd_leave.cc: whether a file may be changed
+  void ask_leave(File& file);
+  void take_leave_answer(uint64_t question, int answer);
+  void look_for_doubt(File& file, int64_t now);
+  void take_leave(File& file);
+
   const std::string socket_path_;
 
   // Guards everything below, but what belongs to the holder of a role. It is not held during system calls on the socket and not
@@ -194,6 +214,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Call* out_first_ = nullptr;  // what is to be sent, in order
   Call* out_last_ = nullptr;
   Finished finished_;          // requests to be told their end
+  std::vector<std::function<void()>> errands_;  // to be run with them
+  uint64_t next_question_ = 1;
   uint64_t next_sequence_ = 1;
   uint64_t next_generation_ = 1;
   uint32_t in_flight_ = 0;

@@ -65,6 +65,7 @@ void File::count_write(const Call& call, int by) {
 // Whether an earlier change to the same place is not over. Reads wait for nothing: in flight together, either order is right.
 bool File::must_wait(const Call& call) const {
   if (!call.changes()) return false;
+  if (leave != Leave::given) return true;
   const bool may_overlap = wide_writes > 0 || is_wide(call) || writes_by_place[place_of(call.offset)] > 0 ||
                            writes_by_place[place_of(call.offset + call.length - 1)] > 0;
   if (may_overlap) {
@@ -207,6 +208,10 @@ void Connection::take_control_reply(Call* call, const ReplyBody& body) {
       return fail_waiting(file, file.error);
     }
     file.known_size = body.info.size;
+    if (file.options.ask_leave && file.leave != File::Leave::taken) {
+      file.leave = File::Leave::unknown;
+      ask_leave(file);
+    }
     opened(file);
   } else if (method == Method::resize_file && file.state == File::State::resizing) {
     if (body.ret_code != 0) return open_refused(file);
@@ -267,11 +272,7 @@ void Connection::pump(File& file) {
 // An I/O was answered, but with a failure: the fd is not known, the volume is gone, or the writer is fenced.
 void Connection::refused(Call* call) {
   File& file = *call->file;
-  if (!file.options.open_again) {
-    file.error = -ESHUTDOWN;
-    end_call(call, file.error);
-    return fail_waiting(file, file.error);
-  }
+  if (file.leave == File::Leave::taken && call->changes()) return end_call(call, -ESHUTDOWN);
   if (++call->attempts >= max_attempts) {
     end_call(call, -EIO);
     return pump(file);
@@ -310,6 +311,10 @@ void Connection::recall(File& file) {
   file.probe_begun = file.probe_succeeded = 0;
   file.probe_fd = -1;
   file.keep_alive_pending = false;
+  // What is answered now was asked of what was opened before.
+  file.leave_question = 0;
+  if (file.leave == File::Leave::taken) take_leave(file);
+  if (file.options.ask_leave && file.leave == File::Leave::given) file.leave = File::Leave::unknown;
 }
 
 // Now and then.
@@ -320,6 +325,7 @@ void Connection::tick(int64_t now) {
     File& file = *files_[i];
     every = std::min(every, file.options.times.keep_alive);
     const Times& times = file.options.times;
+    if (file.state == File::State::open) look_for_doubt(file, now);
     if (file.state == File::State::open) look_for_silence(file, now);
     // Closing hangs on a wedged fd; CurveBS carries nothing out any more after that time.
     if (file.state == File::State::barrier && now - file.barrier_since >= int64_t{times.silence} + times.settle) abandon_fd(file);
@@ -343,10 +349,6 @@ void Connection::look_for_silence(File& file, int64_t now) {
     file.probe_begun = now;
     if (file.probe_fd < 0) control(file, Method::open_file, true);
   } else if (file.probe_succeeded != 0 && now - file.probe_succeeded >= times.settle) {
-    if (!file.options.open_again) {
-      // Silence is how a fenced writer is refused; what it wrote must not be written through another fd.
-      file.error = -ESHUTDOWN;
-    }
     abandon_fd(file);
   }
 }

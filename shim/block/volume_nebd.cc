@@ -21,7 +21,7 @@ NebdVolume::Opened* NebdVolume::opened() {
   if (own.file.load(std::memory_order_relaxed)) return &own;
   own.connection = nebd::Connection::to(options_.socket);
   if (!own.connection) return nullptr;
-  own.file.store(own.connection->add_file({options_.file, options_.add_random, size(), options_.block, options_.open_again, options_.times}),
+  own.file.store(own.connection->add_file({options_.file, options_.add_random, size(), options_.block, options_.times, options_.ask_leave}),
                  std::memory_order_release);
   return &own;
 }
@@ -51,6 +51,12 @@ void NebdVolume::grow(uint64_t size) {
   Opened* own = opened_.existing();
   if (!own) return;
   if (nebd::File* file = own->file.load(std::memory_order_acquire)) own->connection->grow(*file, size);
+}
+
+void NebdVolume::lose_leave() {
+  Opened* own = opened_.existing();
+  if (!own || !options_.ask_leave) return;
+  if (nebd::File* file = own->file.load(std::memory_order_acquire)) own->connection->lose_leave(*file);
 }
 
 }  // namespace cbd::block

@@ -23,8 +23,8 @@ class NebdVolume : public Device {
     uint32_t block = 4096;    // of offsets and lengths; a multiple of what the volume itself demands
     // What follows, and Times, as in nebd::FileOptions.
     bool add_random = true;
-    bool open_again = true;
     nebd::Times times;
+    nebd::AskLeave ask_leave;
   };
 
   // Sends nothing yet. With options that can never work every request ends with -EINVAL.
@@ -32,6 +32,7 @@ class NebdVolume : public Device {
   // Closes the volume in nebd-server; nothing may be in flight.
   ~NebdVolume() override;
 
+  // A change ends in -ESHUTDOWN when `ask_leave` says that the volume is no longer this process's.
   // flush: nothing to be done. NEBD answers a write when it is on the replicas' logs, and its own Flush does nothing.
   // discard: gives whole segments back, some time later, and says nothing about what is read. zero: writes zeroes.
   // compare_and_write: -EOPNOTSUPP.
@@ -43,6 +44,8 @@ class NebdVolume : public Device {
 
   // The volume has grown (the daemon extended it). It never shrinks.
   void grow(uint64_t size);
+  // As if `ask_leave` had said no; nothing where there is no `ask_leave`.
+  void lose_leave();
 
  private:
   // What a process has of the volume.

@@ -27,6 +27,9 @@ bool changes_nothing(std::string_view method) {
                                    ".refresh", ".open", ".attach", ".close", ".read", ".touch"});
 }
 
+// One that I/O under way may wait for: attaching may wait for that I/O, so the answer must not wait for the attaching.
+bool goes_while_attaching(std::string_view method) { return method == "layer.get"; }
+
 // Which of the two time-outs bounds it: what Ceph's monitors would answer, or its OSDs.
 bool is_monitors(std::string_view method) {
   return method.starts_with("pool.") || method.starts_with("cluster.") || method.starts_with("mon.");
@@ -53,6 +56,7 @@ std::shared_ptr<Pending> SessionCore::begin(const char* method, Json params, uin
   pending->limit_ms = timeout_ms != 0 ? timeout_ms : limit_ms(method);
   pending->deadline = Deadline::after_ms(pending->limit_ms);
   pending->attaching = is_attaching(this);
+  pending->early = goes_while_attaching(method);
   if (params.is_null()) params = Json::object();
   if (!changes_nothing(method) && !params.contains("op")) params["op"] = to_hex(random_bytes(12));
   {
@@ -74,7 +78,7 @@ std::shared_ptr<Pending> SessionCore::begin(const char* method, Json params, uin
 
 // With the lock held; lets it go while sending.
 void SessionCore::send_pending(const std::shared_ptr<Pending>& pending, std::unique_lock<std::mutex>& lock) {
-  bool may = state_ == State::ready || (state_ == State::attaching && pending->attaching);
+  bool may = state_ == State::ready || (state_ == State::attaching && (pending->attaching || pending->early));
   if (!may || !wire_ || pending->sent_on == generation_) return;
   pending->sent_on = generation_;
   auto wire = wire_;

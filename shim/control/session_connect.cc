@@ -278,6 +278,13 @@ void SessionCore::attach_all() {
   std::unique_lock lock(mutex_);
   for (;;) {
     uint64_t generation = generation_;
+    std::vector<std::shared_ptr<Pending>> early;
+    for (auto& [id, pending] : pending_) {
+      if (pending->early) early.push_back(pending);
+    }
+    for (auto& pending : early) {
+      if (!pending->done) send_pending(pending, lock);
+    }
     std::vector<std::shared_ptr<ListenerSlot>> slots;
     for (auto& [handle, slot] : listeners_) slots.push_back(slot);
     for (auto& slot : slots) {

@@ -28,6 +28,7 @@ struct Pending {
   std::string line;         // kept, to be sent again on the next connection
   uint64_t sent_on = 0;     // the generation of the connection that it went out on; 0: none yet
   bool attaching = false;   // part of taking up again what was open: belongs to one connection and dies with it
+  bool early = false;      // goes out while the images are attached, too
   Deadline deadline;
   uint32_t limit_ms = 0;    // what the deadline is set to again when there is progress
   std::function<void(Reply)> then;  // an asynchronous call's end; empty where somebody waits

@@ -81,7 +81,9 @@ Image* Image::open(const rados::IoCtx& at, const OpenTarget& target, int& error)
   std::unique_ptr<Image, void (*)(Image*)> image(new Image(at, target), [](Image* self) { delete self; });
   std::string cache;
   const bool direct = at.client->config("rbd_cache", cache) && cache == "false";
-  image->io_ = std::make_unique<ImageIo>(direct, [self = image.get()](bool write) { self->ask(write); });
+  image->io_ = std::make_unique<ImageIo>(
+      direct, [self = image.get()](bool write) { self->ask(write); },
+      [self = image.get()](const std::string& layer) { return self->layer_question(layer); });
   image->handle_ = at.client->add_listener(image.get());
   Reply reply = at.client->call("image.open", image->target_json());
   error = reply.error;
@@ -195,6 +197,15 @@ void Image::ask(bool write) {
   });
 }
 
+block::nebd::AskLeave Image::layer_question(const std::string& layer) const {
+  return [client = at_.client, handle = handle_, layer](const block::nebd::LeaveAnswer& answer) {
+    client->call_async("layer.get", {{"handle", handle}, {"layer", layer}}, [answer](const Reply& reply) {
+      if (reply.error != 0) return answer(reply.error == -ENOENT ? -ESHUTDOWN : reply.error);
+      answer(reply.result->value("current", false) ? 0 : -ESHUTDOWN);
+    });
+  };
+}
+
 void Image::give_up(const Json& params, const std::function<void(int, Json)>& answer) {
   int error;
   {
@@ -271,7 +282,8 @@ void Image::stop_watching() {
 void Image::apply_limits() {
   discard_granularity_.store(config_number("rbd_discard_granularity_bytes", 65536), std::memory_order_relaxed);
   copies_writes_.store(config("rbd_disable_zero_copy_writes") != "false", std::memory_order_relaxed);
-  set_limits(io_->throttle(), [this](const std::string& name) { return config(name); });
+  const bool is_below = state()->limited_below;
+  set_limits(io_->throttle(), [&](const std::string& name) { return is_below ? std::string() : config(name); });
 }
 
 std::string Image::config(const std::string& name) const {
@@ -422,8 +434,11 @@ void Image::on_reconnect() {
   if (error == -ENOTCONN || error == -ETIMEDOUT) return;
   if (error == 0) error = apply(*reply.result, std::move(reply.fds), Taking::always);
   has_lock_.store(false);
+  if (error == 0) return;
   // The image is gone, or is no longer this client's: nothing may be written to it any more.
-  if (error != 0) write_error_.store(-ESHUTDOWN, std::memory_order_release);
+  write_error_.store(-ESHUTDOWN, std::memory_order_release);
+  std::lock_guard<std::mutex> serial(apply_lock_.get());
+  io_->lose_leave();
 }
 
 }  // namespace cbd::rbd

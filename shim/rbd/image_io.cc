@@ -1,6 +1,7 @@
 // See image_io.h.
 #include "rbd/image_io.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -9,10 +10,10 @@ namespace cbd::rbd {
 using block::Op;
 using block::Request;
 
-ImageIo::ImageIo(bool direct, Ask ask)
+ImageIo::ImageIo(bool direct, Ask ask, Volumes::AskLeave ask_leave)
     : ask_(std::move(ask)),
       ring_(std::make_shared<block::IoRing>()),
-      volumes_(ring_, direct),
+      volumes_(ring_, direct, std::move(ask_leave)),
       chain_([this](bool write) { ask_(write); }),
       align_(chain_, 0),
       throttle_(align_) {}
@@ -24,6 +25,13 @@ namespace {
 // A lone plain head takes what comes as it comes, without the chain's blocks.
 bool is_lone(const std::vector<block::LayerSpec>& specs) {
   return specs.size() == 1 && !specs[0].is_cow && !specs[0].is_frozen;
+}
+
+// Whether a layer of `before` is not in `after`.
+bool loses_layer(const std::vector<block::LayerSpec>& before, const std::vector<block::LayerSpec>& after) {
+  return std::any_of(before.begin(), before.end(), [&](const block::LayerSpec& old) {
+    return std::none_of(after.begin(), after.end(), [&](const block::LayerSpec& spec) { return spec.id == old.id; });
+  });
 }
 
 int rank(Own own) {
@@ -44,7 +52,8 @@ int ImageIo::set_layers(const std::vector<LayerState>& layers, std::vector<Uniqu
   if (error != 0) return error;
   const uint64_t before = this->size();
   const bool shrinks = size < before;
-  const bool must_drain = !specs_.empty() && (shrinks || rank(own) < rank(this->own()) || is_lone(specs) != is_lone(specs_));
+  const bool must_drain = !specs_.empty() && (shrinks || rank(own) < rank(this->own()) || is_lone(specs) != is_lone(specs_) ||
+                                            loses_layer(specs_, specs));
   if (shrinks) size_.store(size, std::memory_order_release);
   if (must_drain) close_gate();
   error = chain_.set_layers(specs, size, leave_of(own));

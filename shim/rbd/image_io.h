@@ -34,21 +34,27 @@ class ImageIo : public block::Device {
   // Asks for the image's leave to read or to write; answered by set_layers() or refuse(). Must not block.
   using Ask = std::function<void(bool write)>;
 
-  // `direct`: around the page cache.
-  ImageIo(bool direct, Ask ask);
+  // `direct`: around the page cache. `ask_leave`: see Volumes.
+  ImageIo(bool direct, Ask ask, Volumes::AskLeave ask_leave);
   // Nothing may be in flight.
   ~ImageIo() override;
 
   // The chain of `layers` (newest first; `fds` as the daemon's message brought them) for an image of `size` bytes, and
   // what may be done with it. Waits until nothing is in flight where that could tell a difference: where leave is
-  // taken away, the image shrinks, or the size of blocks changes. One at a time. Returns 0 or -errno.
+  // taken away, the image shrinks, the size of blocks changes, or a layer goes (its volume may be removed at once
+  // afterwards). One at a time. Returns 0 or -errno.
   int set_layers(const std::vector<LayerState>& layers, std::vector<UniqueFd> fds, uint64_t size, Own own);
   // The leave that was asked for is not given: what waits for it ends with `error`.
   void refuse(int error);
   // Asks anew where requests still wait for leave after an answer.
   void ask_again();
-  // In a forked child before its first call: the leave was the parent's.
-  void forget_leave() { own_.store(Own::none, std::memory_order_release); }
+  // In a forked child before its first call: the leave was the parent's, and so are the volumes.
+  void forget_leave() {
+    own_.store(Own::none, std::memory_order_release);
+    volumes_.forget();
+  }
+  // Nobody answers any more whether the head may be changed: what waits for that ends in -ESHUTDOWN.
+  void lose_leave() { volumes_.lose_leave(); }
   // Drains, makes durable what a writer wrote, and keeps no more leave than `to`. Returns 0 or -errno of the flush.
   int give_up(Own to);
   Own own() const { return own_.load(std::memory_order_acquire); }

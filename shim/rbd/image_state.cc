@@ -133,6 +133,7 @@ void read_state(const json& from, ImageState& state) {
   }
   state.metadata = read_texts(from, "metadata");
   state.pool_config = read_texts(from, "poolConfig");
+  state.limited_below = from.value("limitedBelow", false);
   auto layers = from.find("layers");
   if (layers != from.end() && layers->is_array()) {
     for (const json& layer : *layers) state.layers.push_back(read_layer(layer));

@@ -76,6 +76,7 @@ struct ImageState {
   ManagedLock lock = ManagedLock::none;
   std::map<std::string, std::string> metadata;  // the conf_... entries
   std::map<std::string, std::string> pool_config;  // the pool's, without conf_
+  bool limited_below = false;                      // the backend keeps the limits of I/O
   std::vector<LayerState> layers;               // newest first
   bool has_layers = false;                      // false: they did not change
   uint64_t serial = 0;                          // grows

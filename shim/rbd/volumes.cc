@@ -30,6 +30,8 @@ int Volumes::open(const LayerState& layer, std::vector<UniqueFd>& fds, Volume& v
     options.size = from.size;
     options.block = from.block_size;
     options.add_random = false;  // the daemon did
+    // A cow head is one process's at a time; whoever does not answer is fenced.
+    if (layer.is_cow && !layer.is_frozen) options.ask_leave = ask_leave_(layer.id);
     volume.nebd = std::make_shared<block::NebdVolume>(std::move(options));
     return 0;
   }
@@ -68,6 +70,12 @@ int Volumes::update(const std::vector<LayerState>& layers, std::vector<UniqueFd>
 void Volumes::cut() {
   for (auto& [id, volume] : volumes_) {
     if (volume.file && volume.size < volume.file->size()) volume.file->set_size(volume.size);
+  }
+}
+
+void Volumes::lose_leave() {
+  for (auto& [id, volume] : volumes_) {
+    if (volume.nebd) volume.nebd->lose_leave();
   }
 }
 

@@ -1,6 +1,7 @@
 // The open volumes of an image's layers, by layer. Knows nothing of what lies above them.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -17,7 +18,11 @@ namespace cbd::rbd {
 
 class Volumes {
  public:
-  Volumes(std::shared_ptr<block::IoRing> ring, bool direct) : ring_(std::move(ring)), direct_(direct) {}
+  // How a process finds out whether the layer of that id is its own to change still.
+  using AskLeave = std::function<block::nebd::AskLeave(const std::string& layer)>;
+
+  Volumes(std::shared_ptr<block::IoRing> ring, bool direct, AskLeave ask_leave)
+      : ring_(std::move(ring)), direct_(direct), ask_leave_(std::move(ask_leave)) {}
 
   // Opens what `layers` name and is not open, closes what they do not name, and describes them for a chain. Returns 0;
   // -EIO where a volume is missing in the message. `fds` came with it.
@@ -25,6 +30,11 @@ class Volumes {
 
   // The layers' bytes as the last update() had them: for a shrink, when nothing is in flight any more.
   void cut();
+
+  void lose_leave();
+
+  // Closes all. In a forked child they are the parent's, under its names: the child is given its own.
+  void forget() { volumes_.clear(); }
 
   std::vector<std::string> ids() const;
 
@@ -43,6 +53,7 @@ class Volumes {
 
   std::shared_ptr<block::IoRing> ring_;
   bool direct_;
+  AskLeave ask_leave_;
   std::map<std::string, Volume> volumes_;
 };
 

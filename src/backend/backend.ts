@@ -28,6 +28,14 @@ export interface Capacity {
   readonly availBytes: number;
 }
 
+/** A limit on a volume's I/O; `limit` 0: none. `burst` (0: none) may be used for `burstSeconds`. */
+export interface VolumeLimit {
+  readonly kind: 'IOPS_TOTAL' | 'IOPS_READ' | 'IOPS_WRITE' | 'BPS_TOTAL' | 'BPS_READ' | 'BPS_WRITE';
+  readonly limit: number;
+  readonly burst: number;
+  readonly burstSeconds: number;
+}
+
 /** What sizes a backend's volumes may have. */
 export interface VolumeRules {
   readonly minSize: number;
@@ -40,6 +48,8 @@ export interface VolumeRules {
   readonly canShrink: boolean;
   /** A writer's requests may arrive at the volume after its process died, so it is fenced before another writes. */
   readonly fencesDead?: boolean;
+  /** Who has a volume open loses it when it is removed, so nobody may have it open then. */
+  readonly losesRemoved?: boolean;
   /** Other tools make volumes in our directories too, and those are images. */
   readonly hasOthersVolumes?: boolean;
   /** A volume name has at most this many bytes. */
@@ -62,6 +72,8 @@ export interface Backend {
   /** 'local' or 'curvebs'. */
   readonly kind: string;
   readonly rules: VolumeRules;
+  /** Where directories have owners and names that people see: the owner that the administrator stands for, and a pool's directory. */
+  readonly defaults?: { readonly owner: string; dir(pool: string): string };
 
   /** Makes the directory; it may be there already. EINVAL for a dir that would lead outside the root, EPERM for another owner's. */
   createDirectory(place: Place): Promise<void>;
@@ -92,12 +104,22 @@ export interface Backend {
   /** Every volume in the directory, in no order. ENOENT where the directory does not exist. */
   listVolumes(place: Place): Promise<VolumeInfo[]>;
 
-  /** How a session reaches the volume. `session` (its id), its process and `writable` are for backends whose access depends on who and how. ENOENT. */
-  openVolume(place: Place, name: string, as: { writable: boolean; session: number; pid?: number }): Promise<VolumeAccess>;
-  /** Nothing of what the session was given (the volume, or all of them) may stay open on the host: it died or closed. Never fails. */
+  /** How a session reaches the volume. Who (session id, its handle, its process) and `writable` are for backends whose access depends on it. ENOENT. */
+  openVolume(place: Place, name: string, as: { writable: boolean; session: number; handle: number; pid?: number }): Promise<VolumeAccess>;
+  /** The session has closed what it was given for that handle. */
+  forgetVolumes(session: number, handle: number): void;
+  /** Nothing of what the session was given (one volume, or all of them) may stay open on the host: it died, or was fenced. Never fails. */
   closeVolumes(session: number, volume?: { place: Place; name: string }): Promise<void>;
   /** From when this resolves on, whoever opened the volume before can no longer write to it. Backends that cannot do so throw EOPNOTSUPP. */
   fenceVolume(place: Place, name: string): Promise<void>;
+
+  /** Keeps limits on a volume's I/O from now on, whoever does it. Only where the backend can. */
+  limitVolume?(place: Place, name: string, limits: readonly VolumeLimit[]): Promise<void>;
+  /**
+   * Has the backend make a snapshot of its own of a volume that nobody writes to, and keep it elsewhere. Resolves with its id when it is
+   * whole. `onProgress` is told per cent; where it says false the snapshot is given up (ECANCELED). Only where the backend can.
+   */
+  archiveVolume?(place: Place, name: string, options: { title: string; onProgress: (percent: number) => boolean }): Promise<string>;
 
   capacity(): Promise<Capacity>;
   /** Lets go of connections and timers. */

@@ -37,6 +37,7 @@ export const cephBackend: Backend = {
   statVolume: async (): Promise<VolumeInfo | undefined> => undefined,
   listVolumes: async (): Promise<VolumeInfo[]> => [],
   openVolume: async (_, name): Promise<VolumeAccess> => { throw elsewhere(name); },
+  forgetVolumes: () => undefined,
   closeVolumes: async () => undefined,
   fenceVolume: async (_, name) => { throw elsewhere(name); },
   capacity: async (): Promise<Capacity> => ({ totalBytes: 0, usedBytes: 0, availBytes: 0 }),

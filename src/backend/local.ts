@@ -120,6 +120,10 @@ class LocalBackend implements Backend {
     });
   }
 
+  forgetVolumes(): void {
+    // Nothing was noted.
+  }
+
   async closeVolumes(): Promise<void> {
     // A descriptor is closed by its process, or with it.
   }

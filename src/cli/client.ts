@@ -29,7 +29,7 @@ export interface ClientOptions {
   readonly keyrings: readonly string[];
 }
 
-type Answer = {id?: number, result?: unknown, error?: {code: number, message: string}};
+type Answer = {id?: number, result?: unknown, error?: {code: number, message: string}, method?: string, params?: {token: number, done: number, total: number}};
 
 export class DaemonClient {
   /** The cluster's id, as the daemon's hello gave it. */
@@ -38,6 +38,7 @@ export class DaemonClient {
   private text = '';
   /** Done when the connection is closed, by whichever side. */
   readonly ended: Promise<void>;
+  private readonly progress = new Map<number, (done: number, total: number) => void>();
   private readonly waiting = new Map<number, {resolve: (value: unknown) => void, reject: (error: Error) => void}>();
 
   private constructor(private readonly socket: Socket, private readonly path: string) {
@@ -62,12 +63,14 @@ export class DaemonClient {
     return client;
   }
 
-  /** Sends one request; RefusedError with the daemon's errno and words. */
-  call(method: string, params: object = {}): Promise<unknown> {
+  /** Sends one request; RefusedError with the daemon's errno and words. `onProgress` is told how far it is, where the method says that. */
+  call(method: string, params: object = {}, onProgress?: (done: number, total: number) => void): Promise<unknown> {
     const id = this.nextId++;
+    if (onProgress) this.progress.set(id, onProgress);
+    const asked = onProgress ? {...params, progress: id} : params;
     return new Promise((resolve, reject) => {
       this.waiting.set(id, {resolve, reject});
-      this.socket.write(`${JSON.stringify({jsonrpc: '2.0', id, method, params})}\n`);
+      this.socket.write(`${JSON.stringify({jsonrpc: '2.0', id, method, params: asked})}\n`);
     });
   }
 
@@ -101,6 +104,7 @@ export class DaemonClient {
       const line = this.text.slice(0, end);
       this.text = this.text.slice(end + 1);
       const answer = JSON.parse(line) as Answer;
+      if (answer.method === 'progress' && answer.params) this.progress.get(answer.params.token)?.(answer.params.done, answer.params.total);
       const waiting = this.waiting.get(answer.id ?? 0);
       if (!waiting) continue;
       this.waiting.delete(answer.id ?? 0);

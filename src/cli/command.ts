@@ -75,6 +75,8 @@ export interface Invocation {
   readonly daemon: () => Promise<DaemonClient>;
   /** Prints text as it is. */
   readonly write: (text: string) => void;
+  /** Says something beside the result, on standard error. */
+  readonly note: (text: string) => void;
   /** Prints a result: JSON with --json, else the lines that `plain` makes of it. */
   readonly print: <T>(result: T, plain: (result: T) => readonly string[]) => void;
 }

@@ -10,10 +10,11 @@ import {layerCommands} from './commands/layer.js';
 import {poolCommands} from './commands/pool.js';
 import {serve} from './commands/serve.js';
 import {sessionCommands} from './commands/session.js';
+import {snapCommands} from './commands/snap.js';
 import {statusCommands} from './commands/status.js';
 import {userCommands} from './commands/user.js';
 
 export const commands: readonly Command[] = [
-  serve, ...statusCommands, ...poolCommands, ...userCommands, ...imageCommands, ...sessionCommands, ...layerCommands, ...metadataCommands, ...cephCommands,
+  serve, ...statusCommands, ...poolCommands, ...userCommands, ...imageCommands, ...sessionCommands, ...snapCommands, ...layerCommands, ...metadataCommands, ...cephCommands,
   ...configCommands, ...doctorCommands, ...completionCommands(() => commands),
 ];

@@ -146,6 +146,7 @@ async function invoke(command: Command, {given, common, args, streams}: ReadLine
     command, args, values, switches,
     config: readConfig,
     write: streams.stdout,
+    note: streams.stderr,
     daemon: async () => client ??= await openDaemon(place, readConfig),
     print: (result, plain) => {
       const lines = switches.has('json') ? [JSON.stringify(result, null, 2)] : plain(result);

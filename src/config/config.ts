@@ -17,6 +17,7 @@ export interface Config {
   readonly localRoot: string;
   /** Bytes, or undefined for what the file system has. */
   readonly localCapacity: number|undefined;
+  readonly defaultBackend: string;
   readonly defaultPools: readonly string[];
   readonly fsid: string|undefined;
   readonly trustOwnUid: boolean;
@@ -26,6 +27,7 @@ export interface Config {
   readonly curvebsMds: readonly string[];
   readonly curvebsNebdSocket: string;
   readonly curvebsRootPasswordFile: string|undefined;
+  readonly curvebsSnapshotClone: readonly string[];
   readonly curvebsOwner: string;
   /** Central options for clients by section: "global", "client", "client.cinder". */
   readonly ceph: ReadonlyMap<string, ReadonlyMap<string, string>>;
@@ -110,6 +112,7 @@ function build(parts: Pick<Config, 'dir'|'file'|'sources'|'ceph'>): Config {
     store,
     localRoot: value('local_root'),
     localCapacity: parseSize(value('local_capacity')),
+    defaultBackend: value('default_backend'),
     defaultPools: parseList(value('default_pools')),
     fsid: value('fsid') || undefined,
     trustOwnUid: parseBoolean(value('trust_own_uid')) ?? false,
@@ -119,6 +122,7 @@ function build(parts: Pick<Config, 'dir'|'file'|'sources'|'ceph'>): Config {
     curvebsMds: parseList(value('curvebs_mds')),
     curvebsNebdSocket: value('curvebs_nebd_socket'),
     curvebsRootPasswordFile: value('curvebs_root_password_file') || undefined,
+    curvebsSnapshotClone: parseList(value('curvebs_snapshotclone')),
     curvebsOwner: value('curvebs_owner'),
   };
 }

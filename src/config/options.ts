@@ -45,8 +45,12 @@ export const options = [
     help: ['How much the local backend may use: "filesystem" (what its file system has), or a size such as 500G.'],
   },
   {
+    name: 'default_backend', kind: 'choice', choices: ['local', 'curvebs'], byDefault: () => 'local',
+    help: ['Where pools are made that name no backend (ceph osd pool create, rados_pool_create): local or curvebs.'],
+  },
+  {
     name: 'default_pools', kind: 'list', byDefault: () => 'rbd',
-    help: ['Pools that are made on the local backend when the store is new; may be empty.'],
+    help: ['Pools that are made on the default backend when the store is new; may be empty.'],
   },
   {
     name: 'fsid', kind: 'text', byDefault: () => '',
@@ -79,6 +83,10 @@ export const options = [
   {
     name: 'curvebs_root_password_file', kind: 'path', isOptional: true, byDefault: () => '',
     help: ['CurveBS: a file with the password of its root user, for directories of other owners. Empty: none.'],
+  },
+  {
+    name: 'curvebs_snapshotclone', kind: 'list', byDefault: () => '',
+    help: ['CurveBS: the snapshotcloneserver addresses, host:port, separated by commas; for `cbd2rbd snap archive` alone. Empty: none.'],
   },
   {
     name: 'curvebs_owner', kind: 'text', byDefault: () => 'cbd2rbd',

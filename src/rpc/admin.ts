@@ -22,6 +22,8 @@ export interface PoolMapRequest {
   /** Absent: the pool's name. */
   readonly dir?: string;
   readonly owner?: string;
+  /** Who asks: the pool is his owner's where `owner` does not say otherwise. */
+  readonly maker?: {readonly entity: string, readonly owner: string};
   readonly ceph?: Readonly<Record<string, string>>;
 }
 
@@ -32,6 +34,8 @@ export interface PoolAdmin {
   /** ENOTEMPTY where it still has images; the directory stays where it is unless it was empty and ours. */
   unmap(name: string): Promise<void>;
   list(): Promise<readonly PoolMapping[]>;
+  /** Who keeps the limits of I/O of the pool's images. ENOENT; EOPNOTSUPP where its backend cannot. */
+  setQos(name: string, keeper: 'client'|'backend'): Promise<void>;
   /** ENOENT; figures come from the backend and the records. */
   show(name: string): Promise<PoolMapping&Readonly<Record<string, unknown>>>;
 }
@@ -71,19 +75,25 @@ export type AdminMethod = (identity: Identity, params: AdminParams) => Promise<u
 
 /** Method name to handler; each refuses with EACCES whoever has not mon `allow *`. */
 export function adminMethods(ports: AdminPorts): ReadonlyMap<string, AdminMethod> {
-  const methods: Record<string, (params: AdminParams) => Promise<unknown>> = {
+  const methods: Record<string, (params: AdminParams, identity: Identity) => Promise<unknown>> = {
     ...ports.maintenance,
     'admin.status': () => ports.status(),
     'admin.stop': async () => {
       ports.stop();
       return {};
     },
-    'admin.pool.map': async (params) => ports.pools.map(mapRequest(params)),
+    'admin.pool.map': async (params, identity) => ports.pools.map({...mapRequest(params), maker: identity}),
     'admin.pool.unmap': async (params) => {
       await ports.pools.unmap(text(params, 'name'));
       return {};
     },
     'admin.pool.list': async () => ({pools: await ports.pools.list()}),
+    'admin.pool.qos': async (params) => {
+      const keeper = text(params, 'keeper');
+      if (keeper !== 'client' && keeper !== 'backend') throw new ServiceError('EINVAL', `${JSON.stringify(keeper)} is neither client nor backend`);
+      await ports.pools.setQos(text(params, 'name'), keeper);
+      return {};
+    },
     'admin.pool.show': async (params) => ports.pools.show(text(params, 'name')),
     'admin.session.list': async () => ({sessions: await ports.sessions.list()}),
     'admin.session.kill': async (params) => {
@@ -105,7 +115,7 @@ export function adminMethods(ports: AdminPorts): ReadonlyMap<string, AdminMethod
   return new Map(Object.entries(methods).map(([name, method]) => [
     name, async (identity: Identity, params: AdminParams) => {
       identity.requireMon('*', name);
-      return method(params);
+      return method(params, identity);
     }]));
 }
 
@@ -173,8 +183,7 @@ async function addUser(users: UserRecords, params: AdminParams): Promise<User> {
   const key = optionalText(params, 'key');
   if (key !== undefined && !isKey(key)) throw new ServiceError('EINVAL', `the key of ${entity} is no cephx key`);
   const owner = optionalText(params, 'owner') ?? entity.slice('client.'.length);
-  // CurveBS parts a volume's path from its owner by "_" (CurveBS's rule for names that NEBD opens).
-  if (/[_\s/:]/.test(owner)) throw new ServiceError('EINVAL', `owner ${JSON.stringify(owner)}: CurveBS takes no "_", "/", ":" or blanks in it`);
+  if (owner === 'root' || owner.includes('\0')) throw new ServiceError('EINVAL', `owner ${JSON.stringify(owner)}: CurveBS opens no volume of root's, nor of a name with NUL`);
   const user = {entity, key: key ?? newKey(), caps: capsOf(params), owner};
   await users.write(user);
   return user;

@@ -6,7 +6,7 @@ import type { LayerWorker } from './layer-worker.js';
 import type { MergeProgress } from './merge.js';
 import { KeyedLock } from './keyed-lock.js';
 import { Ops } from './ops.js';
-import type { Time } from './records.js';
+import type { IntentRecord, Time } from './records.js';
 import { Sessions } from './sessions.js';
 
 export interface ServiceOptions {
@@ -37,10 +37,14 @@ export class Context {
   /** One change at a time to an image: held while volumes and records change together. */
   readonly imageLocks = new KeyedLock();
   readonly poolLocks = new KeyedLock();
-  /** Images (imageKey) whose writer died: its volume is to be fenced before another writes, where the backend needs that. */
-  readonly deadWriters = new Set<string>();
   /** Images (imageKey) that are just being removed: who wants to open one waits for the outcome. */
   readonly removing = new Set<string>();
+  /** Volumes that are to go and could not be removed yet, by name. */
+  readonly unremoved = new Map<string, IntentRecord>();
+  /** Volumes that somebody reads beside all records: they are not removed meanwhile. */
+  private readonly pins = new Map<string, number>();
+  /** Set where removals are tried again. */
+  retryRemovals: (() => void) | undefined;
   /** The merge that is going on. */
   merging: MergeProgress | undefined;
   /** Set where layers are merged in the background. */
@@ -62,6 +66,24 @@ export class Context {
     this.clock = options.now ?? Date.now;
     this.ops = new Ops(options.store, this.clock);
     this.sessions = new Sessions(options.store, { graceMs: options.graceMs, log: options.log });
+  }
+
+  isPinned(volume: string): boolean {
+    return this.pins.has(volume);
+  }
+
+  /** Returns how to take the pins away again; to be called once. */
+  pin(volumes: readonly string[]): () => void {
+    const add = (volume: string, by: number): void => {
+      const count = (this.pins.get(volume) ?? 0) + by;
+      if (count > 0) this.pins.set(volume, count);
+      else this.pins.delete(volume);
+    };
+    for (const volume of volumes) add(volume, 1);
+    return () => {
+      for (const volume of volumes) add(volume, -1);
+      this.retryRemovals?.();
+    };
   }
 
   get canWorkOnLayers(): boolean {

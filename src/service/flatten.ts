@@ -4,7 +4,7 @@ import { OpFeature, childLeft } from './children.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { imageById } from './images.js';
-import { readChain, release, type ChainLayer } from './layers.js';
+import { readChain, release } from './layers.js';
 import { openForWork } from './layer-worker.js';
 import { mergeLater } from './merge.js';
 import { whileQuiesced } from './quiesce.js';
@@ -87,11 +87,10 @@ async function copyBelow(ctx: Context, record: ImageRecord, borders: readonly Bo
     throw new ServiceError('EOPNOTSUPP', `image ${record.name} and its snapshots have different parents`);
   }
   const length = Math.max(...borders.map(({ link }) => link.overlap));
-  const chain = await readChain(ctx, first.link, length);
   const size = Math.max(length, record.size);
   const layer = await makeLayer(ctx, { pool: record.dataPool ?? record.pool, image: record.id, kind: 'plain', size });
   try {
-    await copy(ctx, chain, layer.record, length, onProgress);
+    await copyChain(ctx, { link: first.link, length }, layer.record, onProgress);
   } catch (error) {
     await layer.abandon();
     throw error;
@@ -99,15 +98,25 @@ async function copyBelow(ctx: Context, record: ImageRecord, borders: readonly Bo
   return { layer, from: first.link.layer, length };
 }
 
-async function copy(ctx: Context, chain: readonly ChainLayer[], target: LayerRecord, length: number, onProgress?: FlattenRequest['onProgress']): Promise<void> {
+/** What the chain below a link shows of its first `length` bytes, into a plain layer that nobody sees yet. */
+export async function copyChain(
+  ctx: Context, from: { link: Link; length: number }, target: LayerRecord, onProgress: FlattenRequest['onProgress'] = () => true,
+): Promise<void> {
+  const { link, length } = from;
   if (length === 0) return;
-  const work = await openForWork(ctx, [...chain, { layer: target, visible: length }], { writable: target.id });
-  try {
-    const volumes = work.volumes.slice(0, -1);
-    const into = work.volumes.at(-1);
-    if (into) await ctx.layerWorker().flatten({ layers: volumes, target: into, length, onProgress: onProgress ?? (() => true) });
-  } finally {
-    work.release();
+  for (;;) {
+    const chain = await readChain(ctx, link, length);
+    const work = await openForWork(ctx, [...chain, { layer: target, visible: length }], { writable: target.id });
+    // A merge made the chain another one meanwhile.
+    if (!work) continue;
+    try {
+      const volumes = work.volumes.slice(0, -1);
+      const into = work.volumes.at(-1);
+      if (into) await ctx.layerWorker().flatten({ layers: volumes, target: into, length, onProgress });
+    } finally {
+      work.release();
+    }
+    return;
   }
 }
 

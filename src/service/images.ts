@@ -8,6 +8,7 @@ import { Feature, featuresForCreate, type FeatureOptions } from './features.js';
 import { requireNamespace } from './namespaces.js';
 import { checkLength, checkName } from './names.js';
 import { findPool } from './pools.js';
+import { limitImage } from './qos.js';
 import { keys, type At, type ImageRecord, type ImageRef } from './records.js';
 import type { Session } from './sessions.js';
 import { readRecord, transact } from './transact.js';
@@ -46,7 +47,7 @@ export async function createImage(ctx: Context, session: Session, request: Creat
     const layer = await makeLayer(ctx, { pool: shape.dataPool ?? at.pool, image: id, kind: 'plain', size });
     const record: ImageRecord = { ...newRecord(ctx, { id, name, at, size, shape }), top: { layer: layer.record.id, overlap: size }, head: true };
     try {
-      return await transact(ctx.store, async (tx) => {
+      const made = await transact(ctx.store, async (tx) => {
         if (await tx.get(keys.imageName(at, name))) throw new ServiceError('EEXIST', `image ${name} exists`);
         await requireNamespace(tx, at);
         layer.adopt(tx);
@@ -54,6 +55,8 @@ export async function createImage(ctx: Context, session: Session, request: Creat
         tx.put(keys.imageName(at, name), id);
         return finish(tx, { id, order: record.order });
       });
+      await limitImage(ctx, record).catch((error: unknown) => ctx.log(`image ${name} has no limits yet: ${String(error)}`));
+      return made;
     } catch (error) {
       await layer.abandon();
       throw error;

@@ -4,7 +4,8 @@ import type { VolumeAccess } from '../backend/backend.js';
 import type { ChainLayer } from './layers.js';
 import { releaseAll } from './layers.js';
 import type { Context } from './context.js';
-import type { LayerRecord } from './records.js';
+import { keys, type LayerRecord } from './records.js';
+import { readRecord } from './transact.js';
 import { whereabouts } from './volumes.js';
 
 /** A layer's volume, open for work. */
@@ -26,17 +27,35 @@ export interface LayerWorker {
 
 /** The session number under which the daemon itself opens volumes. */
 const ownSession = 0;
+let nextWork = 0;
 
-/** Opens the volumes of layers for the daemon's own work; `release` closes them. */
+/**
+ * Opens the volumes of layers for the daemon's own work; none is removed before `release` is called. Undefined where a layer is no
+ * longer what it was when the caller read of it.
+ */
 export async function openForWork(
   ctx: Context, layers: readonly ChainLayer[], options: { writable: string },
-): Promise<{ volumes: WorkVolume[]; release(): void }> {
+): Promise<{ volumes: WorkVolume[]; release(): void } | undefined> {
   const volumes: WorkVolume[] = [];
-  const release = (): void => releaseAll(volumes.map(({ access }) => access));
+  nextWork += 1;
+  const handle = nextWork;
+  const unpin = ctx.pin(layers.map(({ layer }) => layer.volume));
+  const release = (): void => {
+    releaseAll(volumes.map(({ access }) => access));
+    unpin();
+    for (const backend of ctx.backends.values()) backend.forgetVolumes(ownSession, handle);
+  };
   try {
     for (const { layer, visible } of layers) {
+      // A volume is removed after its record was: one that is there now, and pinned, stays.
+      const now = await readRecord<LayerRecord>(ctx.store, keys.layer(layer.id));
+      const isNew = now === undefined && layer.id === options.writable;
+      if (!isNew && (now?.volume !== layer.volume || now.generation !== layer.generation)) {
+        release();
+        return undefined;
+      }
       const { backend, place } = await whereabouts(ctx, layer.pool);
-      const access = await backend.openVolume(place, layer.volume, { writable: layer.id === options.writable, session: ownSession });
+      const access = await backend.openVolume(place, layer.volume, { writable: layer.id === options.writable, session: ownSession, handle });
       volumes.push({ kind: layer.kind, size: visible, volumeSize: layer.volumeSize, access });
     }
     return { volumes, release };

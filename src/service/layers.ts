@@ -107,7 +107,7 @@ export async function openChain(ctx: Context, open: OpenImage, record: ImageReco
         continue;
       }
       const { backend, place } = await whereabouts(ctx, layer.pool);
-      const access = await backend.openVolume(place, layer.volume, { writable, session: open.session.id, pid: open.session.identity.pid });
+      const access = await backend.openVolume(place, layer.volume, { writable, session: open.session.id, handle: open.handle, pid: open.session.identity.pid });
       accesses.push(access);
       const volume = access.driver === 'file'
         ? { driver: 'file', fd: fds++, size: layer.volumeSize, blockSize: access.blockSize }

@@ -75,6 +75,8 @@ async function mergeOne(ctx: Context, goOn: () => boolean): Promise<boolean> {
   const volumeSize = Math.max(lower.volumeSize, volumeSizeFor(backend, volumeBytes(lower.kind, Math.max(upper.size, lower.size))));
   await backend.extendVolume(place, lower.volume, volumeSize);
   const work = await openForWork(ctx, [{ layer: upper, visible: upper.size }, { layer: { ...lower, volumeSize }, visible: overlap }], { writable: lower.id });
+  // One of them went meanwhile: there is something else to be done, or nothing.
+  if (!work) return true;
   const progress: MergeProgress = { layer: upper.id, done: 0, total: 0 };
   ctx.merging = progress;
   try {
@@ -101,7 +103,7 @@ async function findPairs(ctx: Context): Promise<Pair[]> {
   const pairs: Pair[] = [];
   for (const upper of layers.values()) {
     const lower = upper.parent && layers.get(upper.parent.layer);
-    if (lower && isPair(upper, lower)) pairs.push({ upper, lower, overlap: upper.parent?.overlap ?? 0 });
+    if (lower && isPair(upper, lower) && !ctx.isPinned(lower.volume)) pairs.push({ upper, lower, overlap: upper.parent?.overlap ?? 0 });
   }
   return pairs;
 }

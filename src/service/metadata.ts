@@ -5,6 +5,7 @@ import { ServiceError } from './errors.js';
 import { isConfigOption, isConfigValue, type OptionScope } from './image-options.js';
 import { checkNoNul } from './names.js';
 import { keys, type ImageRecord, type ImageRef } from './records.js';
+import { limitImage } from './qos.js';
 import { readRecord, transact } from './transact.js';
 
 const configPrefix = 'conf_';
@@ -31,7 +32,7 @@ export async function setMetadata(ctx: Context, image: ImageRef, key: string, va
     if (!await tx.get<ImageRecord>(keys.image(image))) throw new ServiceError('ENOENT', `there is no image with id ${image.id}`);
     tx.put(keys.metadata(image, key), value);
   });
-  if (key.startsWith(configPrefix)) await changed(ctx, image);
+  if (key.startsWith(configPrefix)) await configChanged(ctx, image, key);
 }
 
 /** ENOENT where it is not set. */
@@ -40,7 +41,13 @@ export async function removeMetadata(ctx: Context, image: ImageRef, key: string)
     if ((await tx.get(keys.metadata(image, key))) === undefined) throw new ServiceError('ENOENT', `metadata ${key} is not set`);
     tx.remove(keys.metadata(image, key));
   });
-  if (key.startsWith(configPrefix)) await changed(ctx, image);
+  if (key.startsWith(configPrefix)) await configChanged(ctx, image, key);
+}
+
+/** Open images take it at once, and a backend that keeps the limits is told of them. */
+async function configChanged(ctx: Context, image: ImageRef, key: string): Promise<void> {
+  if (key.startsWith(`${configPrefix}rbd_qos_`)) await limitImage(ctx, image);
+  await changed(ctx, image);
 }
 
 /** Entries behind `start`, at most `max` (0: all), sorted. */

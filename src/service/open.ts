@@ -8,7 +8,6 @@ import { imageKey, type At, type ImageRecord } from './records.js';
 import type { OpenImage, Session } from './sessions.js';
 import { userSnap } from './snapshots.js';
 import { stateFor, type OpenedState } from './state.js';
-import { whereabouts } from './volumes.js';
 
 export interface OpenRequest {
   readonly at: At;
@@ -34,7 +33,7 @@ export async function openImage(ctx: Context, session: Session, request: OpenReq
   const image = refOf(record);
   const open: OpenImage = {
     session, handle: request.handle, image, readOnly: request.readOnly, snapId: requestedSnap(record, request),
-    holds: holdForOpener(ctx, image), mayStillWrite: false, fenced: false, layers: new Set(), attached: true,
+    holds: holdForOpener(ctx, image), mayStillWrite: false, fenced: false, layers: new Set(), mayShow: new Set(), alsoShows: new Set(), attached: true,
   };
   await ctx.sessions.opened(open);
   try {
@@ -82,15 +81,10 @@ export async function setSnapshot(ctx: Context, open: OpenImage, snapId: number 
   return stateFor(ctx, open, new Set());
 }
 
+/** The client has closed the volumes itself. */
 export async function closeImage(ctx: Context, open: OpenImage): Promise<void> {
   await ctx.sessions.closed(open);
-  const stillOpen = [...open.session.handles.values()].some((other) => other.image.id === open.image.id);
-  if (!stillOpen) await closeVolumes(ctx, open);
-}
-
-async function closeVolumes(ctx: Context, open: OpenImage): Promise<void> {
-  const { backend } = await whereabouts(ctx, open.image.pool);
-  await backend.closeVolumes(open.session.id);
+  for (const backend of ctx.backends.values()) backend.forgetVolumes(open.session.id, open.handle);
 }
 
 /** RBD's watchers: who has it open other than read-only. */

@@ -3,11 +3,13 @@
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { imageById } from './images.js';
-import { isShared } from './layers.js';
+import { limitImage } from './qos.js';
+import { isShared, layerIn, layerTag, readChain } from './layers.js';
 import { imageKey, keys, type Hold, type ImageRecord, type ImageRef, type LayerRecord } from './records.js';
 import type { OpenImage, Session } from './sessions.js';
-import { readRecord, transact } from './transact.js';
+import { readRecord, transact, type Tx } from './transact.js';
 import { makeLayer, whereabouts } from './volumes.js';
+import type { Store } from '../store/store.js';
 
 /** Grants `mode` to a handle, and makes the head where it is to write and there is none. EROFS, ESHUTDOWN, ETIMEDOUT. */
 export async function takeOwnership(ctx: Context, open: OpenImage, mode: 'read' | 'write'): Promise<void> {
@@ -20,7 +22,10 @@ export async function takeOwnership(ctx: Context, open: OpenImage, mode: 'read' 
     await ctx.sessions.settled(image);
     await takeFromOthers(ctx, open, mode);
     await fenceDeadWriter(ctx, image);
-    if (mode === 'write' && !image.head) await makeHead(ctx, image);
+    if (mode === 'write' && !image.head) {
+      await makeHead(ctx, image);
+      await limitImage(ctx, image);
+    }
     open.holds = mode === 'read' && open.holds === 'write' ? 'write' : mode;
     await ctx.sessions.record(open.session);
   });
@@ -49,9 +54,16 @@ export function writerOf(ctx: Context, image: ImageRef): OpenImage | undefined {
 /** A session ends. What it held is free; where it died writing, nothing of it may arrive at the volume any more. */
 export async function releaseOwnershipOf(ctx: Context, session: Session, how: { orderly: boolean }): Promise<void> {
   for (const open of session.handles.values()) {
-    if (open.holds === 'write' && !how.orderly) ctx.deadWriters.add(imageKey(open.image));
+    if (open.holds === 'write' && !how.orderly) await noteUnfenced(ctx.store, open.image);
     open.holds = 'none';
   }
+}
+
+/** Whether what the handle knows as layer `tag` is in its image still, and not taken from its writer (or merged) since. */
+export async function isLayerCurrent(ctx: Context, open: OpenImage, tag: string): Promise<boolean> {
+  if (open.fenced) return false;
+  const { top, size } = await imageById(ctx, open.image);
+  return (await readChain(ctx, top, size)).some(({ layer }) => layerTag(layer) === tag);
 }
 
 async function takeFromOthers(ctx: Context, open: OpenImage, mode: 'read' | 'write'): Promise<void> {
@@ -87,29 +99,49 @@ async function untilGivenUp(ctx: Context, open: OpenImage, before: Hold, to: 'no
 /** Takes the head's volume from a handle that does not answer. A reader's is merely told that it is out, should it ever ask. */
 export async function fence(ctx: Context, open: OpenImage, how: { wasWriter: boolean }): Promise<void> {
   ctx.log(`session ${open.session.id} (pid ${open.session.identity.pid}) does not answer: image ${open.image.id} is taken from it`);
-  if (how.wasWriter) await fenceHead(ctx, await imageById(ctx, open.image));
   open.fenced = true;
   open.holds = 'none';
+  if (how.wasWriter) {
+    await noteUnfenced(ctx.store, open.image);
+    await fenceHead(ctx, await imageById(ctx, open.image), { victim: open.session });
+  }
   await ctx.sessions.record(open.session);
 }
 
-async function fenceDeadWriter(ctx: Context, image: ImageRecord): Promise<void> {
-  if (!ctx.deadWriters.delete(imageKey(image)) || !image.head) return;
-  const layer = await readRecord<LayerRecord>(ctx.store, keys.layer(image.top.layer));
-  if (!layer) return;
-  const { backend } = await whereabouts(ctx, layer.pool);
-  if (backend.rules.fencesDead) await fenceHead(ctx, image);
+/** Before anything is built on what a dead writer left: what it had sent, and is still under way, must not arrive afterwards. */
+export async function fenceDeadWriter(ctx: Context, image: ImageRecord): Promise<void> {
+  if (!await ctx.store.get(keys.unfenced(image))) return;
+  const layer = image.head ? await readRecord<LayerRecord>(ctx.store, keys.layer(image.top.layer)) : undefined;
+  const isNeeded = layer !== undefined && (await whereabouts(ctx, layer.pool)).backend.rules.fencesDead === true;
+  if (isNeeded) await fenceHead(ctx, image, {});
+  else await ctx.store.commit({ changes: [{ remove: keys.unfenced(image) }], survives: 'process-death' });
 }
 
-async function fenceHead(ctx: Context, image: ImageRecord): Promise<void> {
-  if (!image.head) return;
-  await transact(ctx.store, async (tx) => {
-    const layer = await tx.get<LayerRecord>(keys.layer(image.top.layer));
-    if (!layer) return;
+/** Stays noted until it is done, also over a restart of the daemon. */
+async function noteUnfenced(store: Store, image: ImageRef): Promise<void> {
+  await store.commit({ changes: [{ put: keys.unfenced(image), value: 'true' }], survives: 'process-death' });
+}
+
+/**
+ * The layer gets a new generation before, so that the old writer is told that it is not his any more whenever he asks, and after,
+ * so that who opened the volume in between opens it anew.
+ */
+async function fenceHead(ctx: Context, image: ImageRecord, { victim }: { victim?: Session }): Promise<void> {
+  if (image.head) {
+    const layer = await raiseGeneration(ctx, image);
     const { backend, place } = await whereabouts(ctx, layer.pool);
     await backend.fenceVolume(place, layer.volume);
-    // A new generation: everybody opens the volume anew.
-    tx.put(keys.layer(layer.id), { ...layer, generation: layer.generation + 1 });
+    if (victim) await backend.closeVolumes(victim.id, { place, name: layer.volume });
+  }
+  await raiseGeneration(ctx, image, (tx) => tx.remove(keys.unfenced(image)));
+}
+
+async function raiseGeneration(ctx: Context, image: ImageRecord, also: (tx: Tx) => void = () => undefined): Promise<LayerRecord> {
+  return transact(ctx.store, async (tx) => {
+    const layer = await layerIn(tx, image.top.layer);
+    if (image.head) tx.put(keys.layer(layer.id), { ...layer, generation: layer.generation + 1 });
+    also(tx);
+    return layer;
   });
 }
 

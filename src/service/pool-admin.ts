@@ -3,6 +3,7 @@ import type { PoolAdmin, PoolMapping } from '../rpc/admin.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { backendOf, createPool, deletePool, findPool, listPools, placeOf, poolUsage } from './pools.js';
+import { setPoolQos } from './qos.js';
 import { keys, type PoolRecord } from './records.js';
 
 export function poolAdmin(ctx: Context): PoolAdmin {
@@ -14,10 +15,11 @@ export function poolAdmin(ctx: Context): PoolAdmin {
       if (image) throw new ServiceError('ENOTEMPTY', `pool ${name} has images`);
       await deletePool(ctx, pool);
     },
+    setQos: (name, keeper) => setPoolQos(ctx, name, keeper),
     list: async () => (await listPools(ctx)).map(mappingOf),
     show: async (name) => {
       const pool = await existing(ctx, name);
-      return { ...mappingOf(pool), ...placeOf(pool), ...await poolUsage(ctx, pool), kind: backendOf(ctx, pool).kind, apps: Object.keys(pool.apps) };
+      return { ...mappingOf(pool), ...placeOf(pool), ...await poolUsage(ctx, pool), kind: backendOf(ctx, pool).kind, qos: pool.qos ?? 'client', apps: Object.keys(pool.apps) };
     },
   };
 }

@@ -9,15 +9,19 @@ import { checkConfigMetadata } from './metadata.js';
 import { checkName, checkNoNul } from './names.js';
 import { objectPrefixesOfPool } from './objects.js';
 import { keys, type At, type ImageRecord, type PoolRecord } from './records.js';
+import { limitPool } from './qos.js';
 import { readRecord, transact } from './transact.js';
 
 export interface NewPool {
   readonly name: string;
   /** Default: the first backend of the configuration. */
   readonly backend?: string;
-  /** Default: made from the pool's id, so that no name can lead elsewhere. */
+  /** Default: the backend's own choice, or made from the pool's id, so that no name can lead elsewhere. */
   readonly dir?: string;
+  /** Pins the owner of all that is in the pool. Default: that of the user who makes it. */
   readonly owner?: string;
+  /** Who makes it; the administrator stands for the backend's own owner. */
+  readonly maker?: { readonly entity: string; readonly owner: string };
   readonly apps?: readonly string[];
   /** Backend `ceph`: how clients reach the pool `dir` there. */
   readonly ceph?: Readonly<Record<string, string>>;
@@ -34,7 +38,8 @@ export async function createPool(ctx: Context, pool: NewPool): Promise<PoolRecor
   return ctx.poolLocks.run('create', async () => {
     if (await findPool(ctx, pool.name)) throw new ServiceError('EEXIST', `pool ${pool.name} exists`);
     const id = ((await readRecord<number>(ctx.store, keys.counter('pool'))) ?? 0) + 1;
-    const place = { dir: pool.dir ?? `pool-${id}`, owner: pool.owner ?? '' };
+    const place = { dir: pool.dir ?? holder.defaults?.dir(pool.name) ?? `pool-${id}`, owner: ownerFor(pool, holder) };
+    await requireFreeDirectory(ctx, backend, place);
     await holder.createDirectory(place);
     return transact(ctx.store, async (tx) => {
       if (await tx.get(keys.poolName(pool.name))) throw new ServiceError('EEXIST', `pool ${pool.name} exists`);
@@ -47,6 +52,19 @@ export async function createPool(ctx: Context, pool: NewPool): Promise<PoolRecor
       return record;
     });
   });
+}
+
+/** Kept with the pool, so that a change of the user's record or the configuration later leads no pool away from its volumes. */
+function ownerFor({ owner, maker }: NewPool, { defaults }: Backend): string {
+  if (!defaults) return owner ?? '';
+  return owner ?? (maker === undefined || maker.entity === 'client.admin' ? defaults.owner : maker.owner);
+}
+
+/** EEXIST: two pools in one directory would show each other's volumes. */
+async function requireFreeDirectory(ctx: Context, backend: string, { dir }: Place): Promise<void> {
+  const plain = (path: string): string => path.split('/').filter((part) => part !== '').join('/');
+  const other = (await listPools(ctx)).find((pool) => pool.backend === backend && backend !== 'ceph' && plain(pool.dir) === plain(dir));
+  if (other) throw new ServiceError('EEXIST', `directory ${dir} is pool ${other.name}'s`);
 }
 
 /** Removes a pool with all images in it, as Ceph does; the monitor's own safeguards are the caller's. EBUSY while an image is open. */
@@ -214,6 +232,7 @@ export async function poolConfig(ctx: Context, pool: number): Promise<Record<str
 /** Open images of a pool whose options changed take them at once. */
 async function tellPool(ctx: Context, pool: number, key: string): Promise<void> {
   if (!key.startsWith('conf_')) return;
+  if (key.startsWith('conf_rbd_qos_')) await limitPool(ctx, await getPool(ctx, pool));
   const images = ctx.sessions.openImages().filter((image) => image.pool === pool);
   await Promise.all(images.map((image) => changed(ctx, image)));
 }

@@ -3,7 +3,7 @@ import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { imageById } from './images.js';
 import { isShared } from './layers.js';
-import { fence, letAllRead, writerOf } from './ownership.js';
+import { fence, fenceDeadWriter, letAllRead, writerOf } from './ownership.js';
 import { imageKey, type ImageRecord, type ImageRef } from './records.js';
 import type { OpenImage } from './sessions.js';
 import { tellState } from './state.js';
@@ -18,6 +18,7 @@ export async function whileQuiesced<T>(ctx: Context, image: ImageRef, reason: st
     await ctx.sessions.settled(image);
     const quiesced = await quiesceWriters(ctx, record, reason);
     try {
+      await fenceDeadWriter(ctx, await imageById(ctx, image));
       return await change(await imageById(ctx, image));
     } finally {
       await resumeAll(ctx, image, quiesced);

@@ -19,6 +19,8 @@ export interface PoolRecord {
   readonly createTime: Time;
   /** What `ceph osd pool set` set: name -> value. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Who keeps the limits of I/O (rbd_qos_*): the client's library (absent: it), or the backend. */
+  readonly qos?: 'client' | 'backend';
   /** 0 or absent: none. */
   readonly quota?: { readonly maxBytes: number; readonly maxObjects: number };
 }
@@ -211,6 +213,8 @@ export const keys = {
   childrenOfImage: (parent: ImageRef) => `child/${ofImage(parent)}/`,
   layers: 'layer/',
   untrimmedLayers: 'untrimmed/',
+  /** An image whose writer died or fell silent, and may still have writes under way. */
+  unfenced: (image: ImageRef) => `unfenced/${ofImage(image)}`,
   op: (op: string) => `op/${op}`,
   ops: 'op/',
   session: (id: number) => `session/${id}`,

@@ -50,6 +50,7 @@ export async function removeLocked(ctx: Context, image: ImageRef, options: Remov
     tx.remove(keys.lock(image));
     tx.remove(keys.exclusiveLock(image));
     tx.removeAll(keys.metadata(image, ''));
+    tx.remove(keys.unfenced(image));
     options.also?.(tx);
     return { intents: condemned, parent: record.parent };
   });

@@ -39,6 +39,10 @@ export interface OpenImage {
   fenced: boolean;
   /** The layers that its process has open, by the ids that it was told. */
   layers: ReadonlySet<string>;
+  /** Those, and layers of earlier states as long as it has not said that it has taken a later one: it may still read them. */
+  mayShow: ReadonlySet<string>;
+  /** Layers that it asked for beside its own chain (layer.chain): it may read them until it closes. */
+  readonly alsoShows: Set<string>;
   /** Not yet taken up again after a restart of the daemon: nobody can be asked. */
   attached: boolean;
 }
@@ -183,6 +187,12 @@ export class Sessions {
     return [...this.openers.values()].flatMap(([first]) => (first ? [first.image] : []));
   }
 
+  /** Whether anybody may still read that volume. */
+  isShown(volume: string): boolean {
+    const isOf = (tag: string): boolean => tag === volume || tag.startsWith(`${volume}.`);
+    return this.list().some((session) => [...session.handles.values()].some((open) => [...open.mayShow, ...open.alsoShows].some(isOf)));
+  }
+
   writerOf(image: ImageRef): OpenImage | undefined {
     return this.writers.get(imageKey(image));
   }
@@ -196,15 +206,26 @@ export class Sessions {
     return this.openersOf(image).filter((open) => !open.readOnly);
   }
 
-  /** Asks one and waits: 'answered', 'refused' (it answered with an error), 'gone' (no connection, or it was lost), or 'late' after `ms`. */
-  async askOne(open: OpenImage, method: string, message: { params: object; fds?: readonly number[] }, ms = answerMs): Promise<'answered' | 'refused' | 'gone' | 'late'> {
+  /**
+   * Asks one and waits: 'answered', 'refused' (it answered with an error), 'gone' (no connection, or it was lost), or 'late' after `ms`.
+   * `onAnswer` is called with an answer that comes late, too.
+   */
+  async askOne(
+    open: OpenImage, method: string, message: { params: object; fds?: readonly number[]; onAnswer?: () => void }, ms = answerMs,
+  ): Promise<'answered' | 'refused' | 'gone' | 'late'> {
     // The daemon itself does no I/O on what it opened for a command: there is nothing to hold still and nobody to tell.
-    if (open.handle >= firstOwnHandle) return 'answered';
+    if (open.handle >= firstOwnHandle) {
+      message.onAnswer?.();
+      return 'answered';
+    }
     const { channel } = open.session;
     if (!channel || !open.attached) return 'gone';
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<'late'>((resolve) => { timer = setTimeout(() => resolve('late'), ms); });
-    const asked = channel.ask(method, { handle: open.handle, ...message.params }, message.fds).then(() => 'answered' as const, (error: unknown) => {
+    const asked = channel.ask(method, { handle: open.handle, ...message.params }, message.fds).then(() => {
+      message.onAnswer?.();
+      return 'answered' as const;
+    }, (error: unknown) => {
       this.options.log(`session ${open.session.id} did not take ${method}: ${String(error)}`);
       return error instanceof ConnectionLost ? 'gone' as const : 'refused' as const;
     });
@@ -244,7 +265,7 @@ export class Sessions {
     const session = new Session(record.id, record);
     this.live.set(session.id, session);
     for (const { handle, image, readOnly, snapId, holds } of record.opens) {
-      this.remember({ session, handle, image, readOnly, snapId, holds, mayStillWrite: false, fenced: false, layers: new Set(), attached: false });
+      this.remember({ session, handle, image, readOnly, snapId, holds, mayStillWrite: false, fenced: false, layers: new Set(), mayShow: new Set(), alsoShows: new Set(), attached: false });
     }
   }
 

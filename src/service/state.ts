@@ -2,7 +2,7 @@
 import type { VolumeAccess } from '../backend/backend.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
-import { descriptorsOf, isShared, openChain, releaseAll, viewOf } from './layers.js';
+import { descriptorsOf, isShared, layerTag, openChain, readChain, releaseAll, viewOf } from './layers.js';
 import { configMetadata } from './metadata.js';
 import { findPoolById, poolConfig } from './pools.js';
 import { keys, type ExclusiveLockRecord, type ImageRecord, type ImageRef, type ParentRecord, type SnapRecord, type TrashRecord } from './records.js';
@@ -15,8 +15,42 @@ export interface OpenedState {
   readonly accesses: VolumeAccess[];
 }
 
+/** A chain that changes while its volumes are opened is read anew; one whose volumes are missing is so after this many tries. */
+const maxTries = 4;
+
 /** The state for one handle, with the volumes of layers that are not in `have`. ENOENT where the image is gone. */
 export async function stateFor(ctx: Context, open: OpenImage, have: ReadonlySet<string>): Promise<OpenedState> {
+  for (let tries = 1;; tries += 1) {
+    try {
+      const made = await stateOf(ctx, open, have);
+      // While CurveBS was asked, a merge may have changed the chain, and be about to remove a volume.
+      if (made.accesses.every(({ driver }) => driver === 'file') || tries === maxTries || await isStill(ctx, open, made)) {
+        open.layers = new Set(tagsOf(made));
+        open.mayShow = new Set([...open.mayShow, ...open.layers]);
+        return made;
+      }
+      releaseAll(made.accesses);
+    } catch (error) {
+      const isVolumeGone = error instanceof ServiceError && (error.errno === 'ENOENT' || error.errno === 'EIO');
+      if (!isVolumeGone || tries === maxTries || !await ctx.store.get(keys.image(open.image))) throw error;
+    }
+  }
+}
+
+/** Whether the chain is what the state says. */
+async function isStill(ctx: Context, open: OpenImage, made: OpenedState): Promise<boolean> {
+  const record = await readRecord<ImageRecord>(ctx.store, keys.image(open.image));
+  if (!record || (open.snapId !== null && !record.snaps.some(({ id }) => id === open.snapId))) return made.state['snapGone'] === true;
+  const { size, top } = viewOf(record, open.snapId);
+  const tags = (await readChain(ctx, top, size)).map(({ layer }) => layerTag(layer));
+  return size === made.state['size'] && tags.join() === tagsOf(made).join();
+}
+
+function tagsOf({ state }: OpenedState): string[] {
+  return (state['layers'] as { id: string }[]).map(({ id }) => id);
+}
+
+async function stateOf(ctx: Context, open: OpenImage, have: ReadonlySet<string>): Promise<OpenedState> {
   const serial = ctx.nextSerial();
   const record = await readRecord<ImageRecord>(ctx.store, keys.image(open.image));
   if (!record) throw new ServiceError('ENOENT', `image ${open.image.id} is gone`);
@@ -34,6 +68,7 @@ export async function stateFor(ctx: Context, open: OpenImage, have: ReadonlySet<
     exclusiveLock: lock ? (holds(open, lock) ? 'mine' : 'other') : null,
     metadata: await configMetadata(ctx, open.image),
     poolConfig: await poolConfig(ctx, open.image.pool),
+    limitedBelow: (await findPoolById(ctx, open.image.pool))?.qos === 'backend',
   };
   // Looked at when the message is written, so that it cannot pass a giveUp that went out since.
   Object.defineProperty(state, 'own', { enumerable: true, get: () => (open.snapId !== null ? 'frozen' : shared ? 'shared' : open.holds) });
@@ -42,7 +77,6 @@ export async function stateFor(ctx: Context, open: OpenImage, have: ReadonlySet<
     : await openChain(ctx, open, record, { snapId: open.snapId, have });
   state['layers'] = layers;
   state['fds'] = descriptorsOf(accesses).length;
-  open.layers = new Set((layers as { id: string }[]).map(({ id }) => id));
   return { state, accesses };
 }
 
@@ -91,8 +125,14 @@ async function describeParent(ctx: Context, parent: ParentRecord | null): Promis
 export async function tellState(ctx: Context, open: OpenImage, method: 'image.changed' | 'image.resume'): Promise<void> {
   if (!open.session.channel || !open.attached) return;
   const { state, accesses } = await stateFor(ctx, open, open.layers);
+  const taken = open.layers;
+  const onAnswer = (): void => {
+    // What it showed before may be removed now, once nobody else shows it either.
+    open.mayShow = new Set([...taken, ...open.layers]);
+    ctx.retryRemovals?.();
+  };
   try {
-    await ctx.sessions.askOne(open, method, { params: { state }, fds: descriptorsOf(accesses) });
+    await ctx.sessions.askOne(open, method, { params: { state }, fds: descriptorsOf(accesses), onAnswer });
   } finally {
     releaseAll(accesses);
   }

@@ -74,18 +74,43 @@ export function condemnVolume(tx: Tx, layer: LayerRecord): IntentRecord {
   return intent;
 }
 
-/** Removes an intended volume. Where the backend cannot just now, the intent stays and the next start, or sweep, tries again. */
+/** Removes an intended volume. Where the backend cannot just now, or somebody still reads it, the intent stays and it is tried again. */
 export async function finishRemoval(ctx: Context, intent: IntentRecord): Promise<void> {
   try {
     const { backend, place } = await whereabouts(ctx, intent.pool);
+    const isRead = ctx.isPinned(intent.volume) || (backend.rules.losesRemoved && ctx.sessions.isShown(intent.volume));
+    if (isRead) throw new ServiceError('EBUSY', 'it is still being read');
     faultPoint('backend');
     await backend.removeVolume(place, intent.volume);
     faultPoint('backend');
   } catch (error) {
     ctx.log(`volume ${intent.volume} cannot be removed yet: ${String(error)}`);
+    ctx.unremoved.set(intent.volume, intent);
     return;
   }
+  ctx.unremoved.delete(intent.volume);
   await ctx.store.commit({ changes: [{ remove: keys.intent(intent.volume) }], survives: 'process-death' });
+}
+
+const retryMs = 2000;
+
+/** Tries again, from now on, what could not be removed. Returns how to stop (resolves when the current round has ended). */
+export function startRemoving(ctx: Context): () => Promise<void> {
+  let running: Promise<void> | undefined;
+  const round = async (): Promise<void> => {
+    for (const intent of [...ctx.unremoved.values()]) await finishRemoval(ctx, intent).catch((error: unknown) => ctx.log(`removing volumes: ${String(error)}`));
+    running = undefined;
+  };
+  ctx.retryRemovals = () => {
+    if (ctx.unremoved.size > 0) running ??= round();
+  };
+  const timer = setInterval(() => ctx.retryRemovals?.(), retryMs);
+  timer.unref();
+  return async () => {
+    clearInterval(timer);
+    ctx.retryRemovals = undefined;
+    await running;
+  };
 }
 
 export async function finishRemovals(ctx: Context, intents: readonly IntentRecord[]): Promise<void> {

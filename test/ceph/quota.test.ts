@@ -21,7 +21,7 @@ t.test('a pool at its quota takes no new image and lets none grow; lifting it he
   // An image of the pool is filled: the record of what is used is the backend's own.
   const state = await client.call('image.open', {at, name: 'first', readOnly: false, handle: 1});
   const layers = state['layers'] as {id: string}[];
-  const volume = await daemon.daemon.ctx.backends.get('local')?.openVolume({dir: `pool-${at.pool}`, owner: ''}, layers[0]?.id ?? '', {writable: true, session: 0});
+  const volume = await daemon.daemon.ctx.backends.get('local')?.openVolume({dir: `pool-${at.pool}`, owner: ''}, layers[0]?.id ?? '', {writable: true, session: 0, handle: 0});
   t.equal(volume?.driver, 'file');
   if (volume?.driver === 'file') {
     writeSync(volume.fd, Buffer.alloc(65536, 1), 0, 65536, 0);

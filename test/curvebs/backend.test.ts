@@ -28,7 +28,7 @@ async function setUp(test: Test, options: Partial<ClusterOptions> = {}, timeoutM
   await cluster.start();
   const lines: string[] = [];
   const backend = new CurvebsBackend({
-    mds: cluster.mdsAddresses, nebdSocket: cluster.nebdSocket, owner: 'cbd2rbd', rootPassword: DEFAULT_ROOT_PASSWORD, timeoutMs, log: (line) => lines.push(line),
+    mds: cluster.mdsAddresses, nebdSocket: cluster.nebdSocket, owner: 'cbd2rbd', rootPassword: DEFAULT_ROOT_PASSWORD, snapshotClone: [cluster.snapshotClone.address], timeoutMs, log: (line) => lines.push(line),
   });
   const mds = new MdsClient({ addresses: cluster.mdsAddresses, rootPassword: DEFAULT_ROOT_PASSWORD, timeoutMs });
   test.teardown(async () => {
@@ -114,7 +114,7 @@ t.test('a volume with a colon and an underscore in its name can be opened', asyn
   const { backend, cluster } = await setUp(test);
   await backend.createDirectory(place);
   await backend.createVolume(place, 'a:b_c', 10 * GIB);
-  const access = await backend.openVolume(place, 'a:b_c', { writable: true, session: 1, pid: 7 });
+  const access = await backend.openVolume(place, 'a:b_c', { writable: true, session: 1, handle: 1, pid: 7 });
   const nebd = await NebdSession.connect(cluster.nebdSocket, 1000);
   const file = await nebd.open(access.driver === 'nebd' ? access.file : '');
   test.equal(file.size, 10 * GIB);
@@ -172,7 +172,7 @@ t.test('what a dead client left open is closed, and its volume can be removed at
   const { backend, cluster } = await setUp(test);
   await backend.createDirectory(place);
   await backend.createVolume(place, 'layer-1', 10 * GIB);
-  const access = await backend.openVolume(place, 'layer-1', { writable: true, session: 5, pid: 4711 });
+  const access = await backend.openVolume(place, 'layer-1', { writable: true, session: 5, handle: 1, pid: 4711 });
   const [opened] = backend.openVolumes();
   test.match(opened, { session: 5, path: '/openstack/volumes/layer-1' });
   const client = await NebdSession.connect(cluster.nebdSocket, 1000);

@@ -4,11 +4,12 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
 import { ServiceError } from '../../service/errors.js';
-import type { Backend, Capacity, DirectoryUsage, Place, VolumeAccess, VolumeInfo, VolumeRules } from '../backend.js';
+import type { Backend, Capacity, DirectoryUsage, Place, VolumeAccess, VolumeInfo, VolumeLimit, VolumeRules } from '../backend.js';
 import { fence } from './fence.js';
 import { MdsClient, ROOT, isStatus, type FileInfo } from './mds.js';
 import { decodeComponent, directoryPath, encodeComponent, encodeOwner, nebdName, openedName } from './names.js';
 import { NebdSession } from './nebd.js';
+import { makeSnapshot } from './snapshotclone.js';
 import { zeroTail } from './zero-tail.js';
 
 const GIB = 1024 ** 3;
@@ -23,6 +24,8 @@ export interface CurvebsOptions {
   /** Of places that name no owner. */
   readonly owner: string;
   readonly rootPassword?: string;
+  /** host:port of every snapshotcloneserver; empty: volumes are not archived. */
+  readonly snapshotClone: readonly string[];
   /** How long a call may take, with its retries. */
   readonly timeoutMs: number;
   readonly log: (line: string) => void;
@@ -35,6 +38,7 @@ const CAPACITY_KEPT_MS = 2000;
 
 /** A volume that was given to a session. */
 interface Given {
+  readonly handle: number;
   readonly path: string;
   /** The name without what the client's process adds to it. */
   readonly file: string;
@@ -42,16 +46,27 @@ interface Given {
   readonly pid: number;
 }
 
+/** How many leftovers are closed at a time; on a real cluster each takes up to a second. */
+const CLOSING_AT_ONCE = 8;
+/** One that has I/O under way is closed when that ends; nobody waits for it longer than this. */
+const CLOSING_MS = 3000;
+
 export class CurvebsBackend implements Backend {
   readonly kind = 'curvebs';
-  readonly rules: VolumeRules = { minSize: 10 * GIB, maxSize: 20 * 1024 * GIB, sizeStep: GIB, blockSize: 4096, canShrink: false, fencesDead: true, hasOthersVolumes: true, maxNameBytes: 200 };
+  readonly rules: VolumeRules = {
+    minSize: 10 * GIB, maxSize: 20 * 1024 * GIB, sizeStep: GIB, blockSize: 4096, canShrink: false, fencesDead: true, losesRemoved: true, hasOthersVolumes: true,
+    maxNameBytes: 200,
+  };
+  readonly defaults: { readonly owner: string; dir(pool: string): string };
   private readonly mds: MdsClient;
   private readonly given = new Map<number, Given[]>();
   private readonly host = hostname().replace(/[^A-Za-z0-9.-]/g, '') || 'host';
   private known: { capacity: Capacity; at: number } | undefined;
 
   constructor(private readonly options: CurvebsOptions) {
-    const { mds, rootPassword, timeoutMs } = options;
+    const { mds, rootPassword, timeoutMs, owner } = options;
+    // A slash in a pool's name makes no directory within a directory.
+    this.defaults = { owner, dir: (pool) => `/${pool.replaceAll('/', '%2F')}` };
     this.mds = new MdsClient({ addresses: mds, timeoutMs, ...(rootPassword === undefined ? {} : { rootPassword }) });
   }
 
@@ -153,24 +168,26 @@ export class CurvebsBackend implements Backend {
     return found.filter((info) => isVolume(info) && info.owner === owner).map((info) => ({ name: decodeComponent(info.fileName), size: info.length }));
   }
 
-  async openVolume(place: Place, name: string, as: { writable: boolean; session: number; pid?: number }): Promise<VolumeAccess> {
+  async openVolume(place: Place, name: string, as: { writable: boolean; session: number; handle: number; pid?: number }): Promise<VolumeAccess> {
     const [path, owner] = this.volumePath(place, name);
     const info = await this.mds.getFileInfo(path, owner);
     if (!isVolume(info)) throw new ServiceError('ENOENT', `'${path}' is no volume`);
     const file = nebdName(this.token(String(as.session)), path, owner);
-    this.given.set(as.session, [...(this.given.get(as.session) ?? []), { path, file, pid: as.pid ?? 0 }]);
+    this.given.set(as.session, [...(this.given.get(as.session) ?? []), { handle: as.handle, path, file, pid: as.pid ?? 0 }]);
     const blockSize = info.blocksize === 512 ? 512 : 4096;
     return { driver: 'nebd', socket: this.options.nebdSocket, file, size: info.length, blockSize };
   }
 
-  /** A client that closes an image has closed its volumes; one that died has left them in nebd-server's table, and "in use". */
+  forgetVolumes(session: number, handle: number): void {
+    this.keep(session, (this.given.get(session) ?? []).filter((each) => each.handle !== handle));
+  }
+
+  /** A client that died has left its volumes in nebd-server's table, and "in use"; from a fenced one they are taken. */
   async closeVolumes(session: number, volume?: { place: Place; name: string }): Promise<void> {
     const given = this.given.get(session) ?? [];
     const path = volume && this.volumePath(volume.place, volume.name)[0];
-    const kept = path === undefined ? [] : given.filter((each) => each.path !== path);
-    if (kept.length > 0) this.given.set(session, kept);
-    else this.given.delete(session);
-    if (path === undefined) await this.closeLeftovers(given.filter((each) => each.pid > 0));
+    this.keep(session, path === undefined ? [] : given.filter((each) => each.path !== path));
+    await this.closeLeftovers(given.filter((each) => each.pid > 0 && (path === undefined || each.path === path)));
   }
 
   /** The volumes that sessions on this host have open, and under which names nebd-server knows them. */
@@ -181,6 +198,19 @@ export class CurvebsBackend implements Backend {
   async fenceVolume(place: Place, name: string): Promise<void> {
     const [path, owner] = this.volumePath(place, name);
     await fence(this.mds, path, owner, this.options.timeoutMs);
+  }
+
+  async limitVolume(place: Place, name: string, limits: readonly VolumeLimit[]): Promise<void> {
+    const [path, owner] = this.volumePath(place, name);
+    for (const { kind, limit, burst, burstSeconds } of limits) {
+      await this.mds.updateThrottle(path, owner, { type: kind, limit, ...(burst > limit && limit > 0 ? { burst, burstLength: burstSeconds } : {}) });
+    }
+  }
+
+  async archiveVolume(place: Place, name: string, options: { title: string; onProgress: (percent: number) => boolean }): Promise<string> {
+    const [file, user] = this.volumePath(place, name);
+    if (this.options.snapshotClone.length === 0) throw new ServiceError('EOPNOTSUPP', 'no snapshotcloneserver is configured (curvebs_snapshotclone)');
+    return makeSnapshot({ addresses: this.options.snapshotClone, timeoutMs: this.options.timeoutMs }, { file, user, ...options });
   }
 
   /** Of the whole cluster: CurveBS has no quotas. ETIMEDOUT until a new leader knows its capacity (10 s). */
@@ -227,21 +257,26 @@ export class CurvebsBackend implements Backend {
     return `cbd2rbd-${this.host}-${for_}-${randomBytes(6).toString('hex')}`;
   }
 
+  private keep(session: number, given: Given[]): void {
+    if (given.length > 0) this.given.set(session, given);
+    else this.given.delete(session);
+  }
+
   private async closeLeftovers(given: readonly Given[]): Promise<void> {
     if (given.length === 0) return;
-    let nebd: NebdSession | undefined;
-    try {
-      nebd = await NebdSession.connect(this.options.nebdSocket, this.options.timeoutMs);
-      for (const { file, pid } of given) {
-        // OpenFile of a name that is open answers with its fd.
-        const opened = await nebd.open(openedName(file, pid));
-        await nebd.closeFile(opened.fd);
+    const failed = (error: unknown): void => this.options.log(`volumes of a process that is gone stay open in nebd-server for half a minute: ${String(error)}`);
+    const nebd = await NebdSession.connect(this.options.nebdSocket, Math.min(this.options.timeoutMs, CLOSING_MS)).catch(failed);
+    if (!nebd) return;
+    const queue = [...given];
+    const work = async (): Promise<void> => {
+      for (let next = queue.pop(); next; next = queue.pop()) {
+        // OpenFile of a name that is open answers with its fd. One that is refused is of a volume that is gone.
+        const fd = await nebd.openOnly(openedName(next.file, next.pid)).catch(() => undefined);
+        if (fd !== undefined) await nebd.closeFile(fd).catch(failed);
       }
-    } catch (error) {
-      this.options.log(`volumes of a process that is gone stay open in nebd-server for half a minute: ${String(error)}`);
-    } finally {
-      nebd?.close();
-    }
+    };
+    await Promise.all(Array.from({ length: Math.min(CLOSING_AT_ONCE, given.length) }, work));
+    nebd.close();
   }
 }
 

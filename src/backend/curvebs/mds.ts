@@ -156,6 +156,11 @@ export class MdsClient {
     await this.call('ChangeOwner', ROOT, { fileName: path, newOwner: owner, rootOwner: ROOT });
   }
 
+  /** A limit that the volume's clients keep; 0: none. */
+  async updateThrottle(path: string, owner: string, params: { type: string; limit: number; burst?: number; burstLength?: number }): Promise<void> {
+    await this.call('UpdateFileThrottleParams', owner, { fileName: path, throttleParams: params });
+  }
+
   get canBeRoot(): boolean {
     return this.options.rootPassword !== undefined;
   }

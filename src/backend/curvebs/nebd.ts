@@ -45,11 +45,16 @@ export class NebdSession {
 
   /** EIO where the server refuses; it never says why. */
   async open(name: string): Promise<OpenedFile> {
-    const opened = await this.call('OpenFile', new MessageWriter().bytes(1, name), `OpenFile of '${name}'`);
-    const fd = numberField(opened.fields, 3) ?? -1;
+    const fd = await this.openOnly(name);
     const info = await this.call('GetInfo', new MessageWriter().varint(1, fd), `GetInfo of '${name}'`);
     const details = readFields(bytesField(info.fields, 3) ?? NOTHING);
     return { fd, size: numberField(details, 1) ?? 0, blockSize: numberField(details, 4) ?? 4096 };
+  }
+
+  /** The fd alone, of whatever has that name: what is open under it already, or is opened now. EIO. */
+  async openOnly(name: string): Promise<number> {
+    const opened = await this.call('OpenFile', new MessageWriter().bytes(1, name), `OpenFile of '${name}'`);
+    return numberField(opened.fields, 3) ?? -1;
   }
 
   async closeFile(fd: number): Promise<void> {

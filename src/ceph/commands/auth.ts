@@ -38,7 +38,7 @@ function capsOf(request: Request): CapsText|undefined {
   return caps;
 }
 
-const ownerOf = (entity: string): string => entity.slice(entity.indexOf('.') + 1).replaceAll(/[_\s/:]/g, '-');
+const ownerOf = (entity: string): string => entity.slice(entity.indexOf('.') + 1);
 
 async function getOrCreate(request: Request): Promise<User> {
   const entity = entityOf(request);

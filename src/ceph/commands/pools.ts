@@ -7,7 +7,7 @@ import {choice, flag, float, int, optional, pool, text} from '../signature.js';
 import {bytes, counts, parseIec} from '../units.js';
 import {applySettings} from './pool-settings.js';
 
-async function create({cluster, values}: Request): Promise<Reply> {
+async function create({cluster, values, identity}: Request): Promise<Reply> {
   const name = values.text('pool');
   if (name === '') throw new MonRefusal('EINVAL', '(22) Invalid argument');
   if (await findPool(cluster.ctx, name)) return {outs: `pool '${name}' already exists`};
@@ -19,7 +19,7 @@ async function create({cluster, values}: Request): Promise<Reply> {
     const number = values.number(key);
     if (number !== undefined) settings[key] = String(number);
   }
-  const made = await createPool(cluster.ctx, {name});
+  const made = await createPool(cluster.ctx, {name, maker: identity});
   if (Object.keys(settings).length > 0) await applySettings(cluster.ctx, made.id, settings);
   return {outs: `pool '${name}' created`};
 }

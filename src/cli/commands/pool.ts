@@ -1,6 +1,6 @@
 // `cbd2rbd pool ...`: which pool stands on which backend, directory and owner.
 import type {PoolMapping} from '../../rpc/admin.js';
-import {table, type Command} from '../command.js';
+import {table, UsageError, type Command} from '../command.js';
 
 const row = (pool: PoolMapping): string[] => [String(pool.id), pool.name, pool.backend, pool.dir, pool.owner];
 const head = ['ID', 'POOL', 'BACKEND', 'DIR', 'OWNER'];
@@ -50,6 +50,25 @@ const map: Command = {
   },
 };
 
+const qos: Command = {
+  name: 'pool qos',
+  usage: 'NAME client|backend',
+  takes: {least: 2, most: 2},
+  summary: 'Say who keeps the limits of I/O (rbd_qos_*) of a pool\'s images',
+  details: [
+    'client (the default): the client\'s library. backend: CurveBS, by the throttles of each image\'s head volume; other tools that use the',
+    'volume are held to them, too. CurveBS\'s own throttles are replaced then, and lifted where this is set back to client.',
+  ],
+  examples: ['cbd2rbd pool qos volumes backend'],
+  run: async (invocation) => {
+    const [name, keeper] = invocation.args;
+    if (keeper !== 'client' && keeper !== 'backend') throw new UsageError(`${JSON.stringify(keeper)} is neither client nor backend`, invocation.command);
+    await (await invocation.daemon()).call('admin.pool.qos', {name, keeper});
+    invocation.print({name, keeper}, () => []);
+    return 0;
+  },
+};
+
 const unmap: Command = {
   name: 'pool unmap',
   usage: 'NAME',
@@ -89,4 +108,4 @@ const show: Command = {
   },
 };
 
-export const poolCommands: readonly Command[] = [map, unmap, list, show];
+export const poolCommands: readonly Command[] = [map, unmap, list, show, qos];

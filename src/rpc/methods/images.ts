@@ -1,6 +1,6 @@
 // image.* as docs/protocol.md has them.
 import { descriptorsOf, openChain, releaseAll, viewOf } from '../../service/layers.js';
-import { giveUpOwnership, takeOwnership } from '../../service/ownership.js';
+import { giveUpOwnership, isLayerCurrent, takeOwnership } from '../../service/ownership.js';
 import { describe, type OpenedState } from '../../service/state.js';
 import { acquireLock, breakExclusiveLock, dropExclusiveLock, lockOwner, noteWriter, releaseLock } from '../../service/exclusive-lock.js';
 import { ServiceError } from '../../service/errors.js';
@@ -50,6 +50,7 @@ export const imageMethods: Methods = {
     await takeOwnership(call.ctx, open, mode);
     return answerWithState(await refreshImage(call.ctx, open, have(call)));
   },
+  'layer.get': async (call) => ({ result: { current: await isLayerCurrent(call.ctx, await openFor(call, 'rx'), call.params.text('layer')) } }),
   'layer.release': async (call) => {
     const to = call.params.text('to', 'none');
     if (to !== 'none' && to !== 'read') throw new ServiceError('EINVAL', `to ${to} is neither none nor read`);
@@ -62,6 +63,7 @@ export const imageMethods: Methods = {
     const record = await imageById(call.ctx, open.image);
     const { layers, accesses } = await openChain(call.ctx, open, record, { snapId, have: have(call) });
     const fds = descriptorsOf(accesses);
+    for (const { id } of layers as { id: string }[]) open.alsoShows.add(id);
     return { result: { layers, size: viewOf(record, snapId).size, fds: fds.length }, fds, sent: () => releaseAll(accesses) };
   },
   'image.close': async ({ ctx, session, params }) => {

@@ -20,7 +20,7 @@ export const poolMethods: Methods = {
   },
   'pool.create': async ({ ctx, identity, params }) => {
     identity.requireMon('rw', 'osd pool create');
-    return { result: { id: (await createPool(ctx, { name: params.text('name') })).id } };
+    return { result: { id: (await createPool(ctx, { name: params.text('name'), maker: identity })).id } };
   },
   'pool.delete': async ({ ctx, identity, params }) => {
     const pool = await findPool(ctx, params.text('name'));

@@ -1,4 +1,5 @@
 // snap.* and clone as docs/protocol-layers.md has them.
+import { archiveSnapshot } from '../../service/archive.js';
 import { cloneImage } from '../../service/clones.js';
 import { childRecords, listChildren } from '../../service/children.js';
 import { flattenImage } from '../../service/flatten.js';
@@ -44,6 +45,10 @@ export const snapshotMethods: Methods = {
     const { image } = writable(await openFor(call, 'rwx'));
     await rollBack(call.ctx, image, { name: call.params.text('name'), ...opOf(call) });
     return done;
+  },
+  'snap.archive': async (call) => {
+    const at = await placeFor(call, 'rx');
+    return { result: await archiveSnapshot(call.ctx, { at, image: call.params.text('image'), snap: call.params.text('snap'), ...progressOf(call) }) };
   },
   'snap.limit.get': async (call) => ({ result: { limit: (await imageById(call.ctx, (await openFor(call, 'rx')).image)).snapLimit } }),
   'snap.limit.set': async (call) => {

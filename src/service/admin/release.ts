@@ -3,9 +3,8 @@
 import { faultPoint } from '../../fault.js';
 import type { Context } from '../context.js';
 import { ServiceError } from '../errors.js';
-import { flattenImage } from '../flatten.js';
+import { copyChain, flattenImage } from '../flatten.js';
 import { imageById } from '../images.js';
-import { openForWork } from '../layer-worker.js';
 import { layerIn, readChain, release } from '../layers.js';
 import { imageKey, keys, type ImageRecord, type ImageRef, type IntentRecord } from '../records.js';
 import { removeLocked, requireUnused } from '../remove.js';
@@ -90,7 +89,7 @@ async function makePlain(ctx: Context, ref: ImageRef): Promise<void> {
   const layer = await makeLayer(ctx, { pool: image.dataPool ?? image.pool, image: image.id, kind: 'plain', size: image.size });
   let condemned: IntentRecord[];
   try {
-    await copy(ctx, image, layer.record.id, layer.record);
+    await copyChain(ctx, { link: image.top, length: image.size }, layer.record);
     condemned = await transact(ctx.store, async (tx) => {
       const now = await tx.get<ImageRecord>(keys.image(ref));
       requireUnused(ctx, image);
@@ -105,16 +104,4 @@ async function makePlain(ctx: Context, ref: ImageRef): Promise<void> {
     throw error;
   }
   await finishRemovals(ctx, condemned);
-}
-
-async function copy(ctx: Context, image: ImageRecord, target: string, record: Parameters<typeof openForWork>[1][0]['layer']): Promise<void> {
-  if (image.size === 0) return;
-  const chain = await readChain(ctx, image.top, image.size);
-  const work = await openForWork(ctx, [...chain, { layer: record, visible: image.size }], { writable: target });
-  try {
-    const into = work.volumes.at(-1);
-    if (into) await ctx.layerWorker().flatten({ layers: work.volumes.slice(0, -1), target: into, length: image.size, onProgress: () => true });
-  } finally {
-    work.release();
-  }
 }
