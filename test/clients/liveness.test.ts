@@ -3,6 +3,7 @@
 import t from 'tap';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { backends } from '../lib/backends.js';
 import { serve, type Served } from '../lib/served.js';
 import { Talker } from './talker.js';
 
@@ -10,8 +11,8 @@ const MiB = 1024 * 1024;
 
 interface Holders { lockers: number; watchers: number; owners: number }
 
-t.test('kill -9 of a client frees its advisory lock, its watcher and its managed lock within two seconds', async (t) => {
-  const served = await serve();
+for (const backend of backends) t.test(`kill -9 of a client frees its advisory lock, its watcher and its managed lock within two seconds, on ${backend}`, async (t) => {
+  const served = await serve({}, backend);
   t.teardown(() => served.destroy());
   const observer = await Talker.start(served.clientEnv);
   t.teardown(() => observer.kill());
@@ -36,8 +37,8 @@ t.test('kill -9 of a client frees its advisory lock, its watcher and its managed
   t.equal(await observer.end(), 0);
 });
 
-t.test('kill -9 of a client that has an image open lets the image be removed', async (t) => {
-  const served = await serve();
+for (const backend of backends) t.test(`kill -9 of a client that has an image open lets the image be removed, on ${backend}`, async (t) => {
+  const served = await serve({}, backend);
   t.teardown(() => served.destroy());
   const observer = await Talker.start(served.clientEnv);
   t.teardown(() => observer.kill());
@@ -56,8 +57,8 @@ t.test('kill -9 of a client that has an image open lets the image be removed', a
   await observer.end();
 });
 
-t.test('python3-rbd does I/O while the daemon is dead, and control calls go on after its restart', async (t) => {
-  const served = await serve();
+for (const backend of backends) t.test(`python3-rbd does I/O while the daemon is dead, and control calls go on after its restart, on ${backend}`, async (t) => {
+  const served = await serve({}, backend);
   t.teardown(() => served.destroy());
   const client = await Talker.start(served.clientEnv);
   t.teardown(() => client.kill());
@@ -110,8 +111,8 @@ async function qemuIo(served: Served): Promise<{ code: number | null; out: strin
   return { code, out };
 }
 
-t.test('qemu-io does I/O while the daemon is dead and closes in order', async (t) => {
-  const served = await serve();
+for (const backend of backends) t.test(`qemu-io does I/O while the daemon is dead and closes in order, on ${backend}`, async (t) => {
+  const served = await serve({}, backend);
   t.teardown(() => served.destroy());
   const client = await Talker.start(served.clientEnv);
   t.teardown(() => client.kill());
@@ -122,8 +123,8 @@ t.test('qemu-io does I/O while the daemon is dead and closes in order', async (t
   await client.end();
 });
 
-t.test('eight workers forked with a cluster, an ioctx and an image open all work, as does their parent', async (t) => {
-  const served = await serve();
+for (const backend of backends) t.test(`eight workers forked with a cluster, an ioctx and an image open all work, as does their parent, on ${backend}`, async (t) => {
+  const served = await serve({}, backend);
   t.teardown(() => served.destroy());
   const client = await Talker.start(served.clientEnv);
   t.teardown(() => client.kill());

@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { Cluster } from './cluster.js';
-import { ClusterProcess, DaemonProcess, run, startAll, startStack, type Stack } from './stack.js';
+import { ClusterProcess } from './cluster-process.js';
+import { DaemonProcess, run, startAll, startStack, type Stack } from './stack.js';
 
 const FIO = ['--name=verify', '--ioengine=rbd', '--pool=rbd', '--rbdname=fio', '--clientname=admin', '--bs=16k', '--size=16M', '--verify=crc32c', '--verify_fatal=1', '--verify_state_save=0', '--randseed=11'];
 
@@ -86,20 +87,31 @@ export async function killDaemon(test: Test, times: number): Promise<void> {
   }
 }
 
-/** Connections cut at random bytes, requests and replies delayed, and so put in another order. */
+/** Connections cut at random bytes, requests and replies delayed, and so put in another order; replies withheld until the connection ends. */
 export async function cutAndDelay(test: Test, seconds: number): Promise<void> {
   const { cluster, stack, stop } = await startAll();
+  let withheld = 0;
   try {
     await fioDuring(test, stack, async () => {
+      cluster.faults.withhold = () => {
+        const isWithheld = Math.random() < 0.005;
+        if (isWithheld) withheld += 1;
+        return isWithheld;
+      };
       cluster.faults.delayMs = () => (Math.random() < 0.3 ? Math.random() * 20 : 0);
       cluster.faults.replyDelayMs = () => (Math.random() < 0.3 ? Math.random() * 20 : 0);
       cluster.faults.cutAfter = () => ({ received: 20_000 + Math.random() * 3_000_000, sent: 500 + Math.random() * 200_000 });
+      for (let rest = seconds * 1000; rest > 0; rest -= 250) {
+        cluster.nebdServer.disconnect();
+        await pause(250);
+      }
+      delete cluster.faults.withhold;
       cluster.nebdServer.disconnect();
-      await pause(seconds * 1000);
       delete cluster.faults.delayMs;
       delete cluster.faults.replyDelayMs;
       delete cluster.faults.cutAfter;
     });
+    test.ok(withheld > 0, `${withheld} replies were withheld`);
     test.ok(cluster.nebdServer.connections > 5, `connections were cut: there were ${cluster.nebdServer.connections}`);
     test.equal(cluster.nebdServer.crash, undefined, 'nothing unaligned ever arrived');
   } finally {

@@ -24,6 +24,8 @@ export interface Seen {
 export interface Faults {
   /** Milliseconds to wait before the request is carried out; unequal ones also reorder. */
   delayMs?: (seen: Seen) => number;
+  /** A request is carried out when what this returns resolves; CloseFile of its file waits for it meanwhile. */
+  holdUntil?: (seen: Seen) => Promise<void> | undefined;
   /** Milliseconds to keep a finished request's reply. */
   replyDelayMs?: (seen: Seen) => number;
   /** True: carried out, but never answered. */
@@ -156,9 +158,10 @@ export class NebdServer {
       const fields = readFields(frame.body);
       const seen = { method, count: ++this.requests, fd: Number(fields[0]?.value ?? -1), offset: Number(fields[1]?.value ?? 0), size: Number(fields[2]?.value ?? 0) };
       const delay = method === 'CloseFile' ? 0 : (this.faults.delayMs?.(seen) ?? 0);
-      if (delay > 0) {
+      const held = this.faults.holdUntil?.(seen) ?? (delay > 0 ? pause(delay) : undefined);
+      if (held) {
         const release = this.nebd.hold(seen.fd);
-        await pause(delay);
+        await held;
         release();
         if (!this.server) return;
       }

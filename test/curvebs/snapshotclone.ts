@@ -19,6 +19,8 @@ interface Snapshot {
   /** 0 done, 1 pending, 2 deleting, 5 error. */
   Status: number;
   Progress: number;
+  /** The volume's number. */
+  volume: number;
   /** When its copying ends, by the stand-in's clock. */
   readyAt: number;
 }
@@ -91,6 +93,18 @@ export class SnapshotCloneServer {
     }
   }
 
+  /** Every snapshot, in the order of creation. */
+  all(): Array<{ UUID: string; User: string; File: string; Name: string; Status: number }> {
+    return this.snapshots.map((each) => this.show(each) as Snapshot);
+  }
+
+  /** Bytes of the volume that a snapshot was made of: volumes that are gone are in the recycle bin. */
+  async data(uuid: string, offset: number, length: number): Promise<Buffer> {
+    const volume = this.snapshots.find((each) => each.UUID === uuid)?.volume;
+    if (volume === undefined) throw new Error(`no snapshot ${uuid}`);
+    return this.mds.data.read(volume, offset, length);
+  }
+
   private create(user: string, file: string, name: string): string {
     const inode = this.mds.find(file, user);
     if (!inode) {
@@ -102,7 +116,7 @@ export class SnapshotCloneServer {
     const segments = this.mds.data.segments(inode.id).length;
     const snapshot: Snapshot = {
       UUID: randomUUID(), User: user, File: file, Name: name, SeqNum: this.snapshots.length + 1, Time: this.clock.now() * 1000,
-      FileLength: inode.length ?? 0, Status: 1, Progress: 0, readyAt: this.clock.now() + segments * MS_PER_SEGMENT,
+      FileLength: inode.length ?? 0, Status: 1, Progress: 0, readyAt: this.clock.now() + segments * MS_PER_SEGMENT, volume: inode.id,
     };
     this.snapshots.push(snapshot);
     this.save();
@@ -127,7 +141,7 @@ export class SnapshotCloneServer {
   }
 
   private show(snapshot: Snapshot): object {
-    const { readyAt, ...shown } = snapshot;
+    const { readyAt, volume, ...shown } = snapshot;
     const begun = snapshot.Time / 1000;
     const part = readyAt <= begun ? 1 : (this.clock.now() - begun) / (readyAt - begun);
     return part >= 1 ? { ...shown, Status: 0, Progress: 100 } : { ...shown, Status: 1, Progress: Math.floor(part * 100) };

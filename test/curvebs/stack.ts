@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { startTestDaemonIn, type TestDaemon } from '../lib/daemon.js';
-import { Cluster, DEFAULT_ROOT_PASSWORD, freePort } from './cluster.js';
+import { Cluster, DEFAULT_ROOT_PASSWORD } from './cluster.js';
 
 export interface Finished {
   readonly code: number | null;
@@ -22,45 +22,6 @@ export async function run(environment: NodeJS.ProcessEnv, program: string, ...ar
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
   const code = await new Promise<number | null>((done, fail) => child.once('error', fail).once('close', done));
   return { code, stdout, stderr };
-}
-
-/** The stand-in as a process, to be killed; it comes back on the same folder and ports. */
-export class ClusterProcess {
-  private child: ChildProcess | undefined;
-
-  private constructor(readonly folder: string, private readonly environment: NodeJS.ProcessEnv, readonly mds: string) {}
-
-  static async start(folder: string): Promise<ClusterProcess> {
-    const [mds, snapshotClone] = [await freePort(), await freePort()];
-    const environment = { ...process.env, CURVEBS_MDS_PORT: String(mds), CURVEBS_SNAPSHOT_CLONE_PORT: String(snapshotClone) };
-    const made = new ClusterProcess(folder, environment, `127.0.0.1:${mds}`);
-    await made.begin();
-    return made;
-  }
-
-  get nebdSocket(): string {
-    return join(this.folder, 'nebd.sock');
-  }
-
-  /** Whether it runs still: an unaligned request would have ended it. */
-  get isAlive(): boolean {
-    return this.child !== undefined && this.child.exitCode === null && this.child.signalCode === null;
-  }
-
-  async begin(): Promise<void> {
-    const child = spawn(process.execPath, [resolve('dist/test/curvebs/main.js'), this.folder], { env: this.environment, stdio: ['ignore', 'pipe', 'inherit'] });
-    this.child = child;
-    for await (const line of createInterface({ input: child.stdout })) if (line === 'ready') return;
-    throw new Error('the stand-in ended before it was ready');
-  }
-
-  async kill(): Promise<void> {
-    const child = this.child;
-    if (child === undefined || !this.isAlive) return;
-    const ended = new Promise((done) => child.once('exit', done));
-    child.kill('SIGKILL');
-    await ended;
-  }
 }
 
 /** The daemon as a process, to be killed; pool "rbd" is CurveBS's directory /rbd. */
@@ -118,13 +79,15 @@ export interface Stack {
 }
 
 /** A daemon on a stand-in that runs already. Its pool "rbd", and each of `pools`, is CurveBS's directory of that name. */
-export async function startStack(curvebs: { mdsAddresses: readonly string[]; nebdSocket: string }, pools: readonly string[] = []): Promise<Stack> {
+export async function startStack(
+  curvebs: { mdsAddresses: readonly string[]; nebdSocket: string }, pools: readonly string[] = [], settings: Record<string, string> = {},
+): Promise<Stack> {
   const folder = mkdtempSync(join(tmpdir(), 'cbd-c-'));
   const password = join(folder, 'root-password');
   writeFileSync(password, DEFAULT_ROOT_PASSWORD);
   const daemon = await startTestDaemonIn(join(folder, 'daemon'), {
     CBD2RBD_DEFAULT_POOLS: '', CBD2RBD_CURVEBS_MDS: curvebs.mdsAddresses.join(','), CBD2RBD_CURVEBS_NEBD_SOCKET: curvebs.nebdSocket,
-    CBD2RBD_CURVEBS_ROOT_PASSWORD_FILE: password, CBD2RBD_REQUEST_TIMEOUT: '10s',
+    CBD2RBD_CURVEBS_ROOT_PASSWORD_FILE: password, CBD2RBD_REQUEST_TIMEOUT: '10s', ...settings,
   });
   const admin = await daemon.client();
   for (const name of ['rbd', ...pools]) await admin.call('admin.pool.map', { name, backend: 'curvebs', dir: `/${name}`, owner: 'cinder' });
@@ -142,11 +105,13 @@ export async function startStack(curvebs: { mdsAddresses: readonly string[]; neb
 }
 
 /** Both, in this process. */
-export async function startAll({ pools = [], ...options }: { blockSize?: number; capacity?: number; pools?: readonly string[] } = {}): Promise<{ cluster: Cluster; stack: Stack; stop(): Promise<void> }> {
+export async function startAll(
+  { pools = [], settings = {}, ...options }: { blockSize?: number; capacity?: number; pools?: readonly string[]; settings?: Record<string, string> } = {},
+): Promise<{ cluster: Cluster; stack: Stack; stop(): Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), 'curvebs-'));
   const cluster = new Cluster({ folder, ...options });
   await cluster.start();
-  const stack = await startStack(cluster, pools);
+  const stack = await startStack(cluster, pools, { CBD2RBD_CURVEBS_SNAPSHOTCLONE: cluster.snapshotClone.address, ...settings });
   return {
     cluster, stack,
     async stop() {

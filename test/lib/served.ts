@@ -1,9 +1,12 @@
-// A daemon as a user runs it: `cbd2rbd --dir FOLDER serve` in a process of its own, in a temporary folder.
+// A daemon as a user runs it: `cbd2rbd --dir FOLDER serve` in a process of its own, in a temporary folder. Its pool "rbd" is on local
+// files, or on a CurveBS stand-in that runs in a process of its own, too.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { ClusterProcess } from '../curvebs/cluster-process.js';
+import type { TestBackend } from './backends.js';
 import { root } from './root.js';
 
 /** Where the built librbd.so.1 and librados.so.2 are. */
@@ -13,7 +16,7 @@ export class Served {
   private process: ChildProcess | null = null;
   private log = '';
 
-  constructor(readonly dir: string, private readonly environment: Record<string, string>) {}
+  constructor(readonly dir: string, private readonly environment: Record<string, string>, readonly curvebs?: ClusterProcess) {}
 
   get conf(): string {
     return join(this.dir, 'ceph.conf');
@@ -31,7 +34,7 @@ export class Served {
   /** Starts the daemon and returns when clients may connect. */
   async start(): Promise<void> {
     const child = spawn(process.execPath, [root('dist/src/cli/cbd2rbd.js'), '--dir', this.dir, 'serve'], {
-      stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, CBD2RBD_TRUST_OWN_UID: 'true', ...this.environment },
+      stdio: ['ignore', 'pipe', 'pipe'], env: this.daemonEnv,
     });
     this.process = child;
     child.stderr.on('data', (text: Buffer) => {
@@ -60,9 +63,25 @@ export class Served {
     await exit;
   }
 
-  /** Ends the process and removes the folder. */
+  /** Runs `cbd2rbd` beside the daemon. Throws with what it said where it does not end in 0. */
+  async command(...args: string[]): Promise<string> {
+    const child = spawn(process.execPath, [root('dist/src/cli/cbd2rbd.js'), '--dir', this.dir, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: this.daemonEnv });
+    let [stdout, stderr] = ['', ''];
+    child.stdout.on('data', (text: Buffer) => { stdout += text.toString(); });
+    child.stderr.on('data', (text: Buffer) => { stderr += text.toString(); });
+    const [code] = await once(child, 'close') as [number | null];
+    if (code !== 0) throw new Error(`cbd2rbd ${args.join(' ')} ended in ${code}: ${stderr}`);
+    return stdout;
+  }
+
+  private get daemonEnv(): NodeJS.ProcessEnv {
+    return { ...process.env, CBD2RBD_TRUST_OWN_UID: 'true', ...this.environment };
+  }
+
+  /** Ends the processes and removes the folder. */
   async destroy(): Promise<void> {
     await this.end('SIGKILL');
+    await this.curvebs?.destroy();
     rmSync(this.dir, { recursive: true, force: true });
   }
 
@@ -73,8 +92,17 @@ export class Served {
 }
 
 /** Starts a daemon in a new folder; `environment` as CBD2RBD_* variables. */
-export async function serve(environment: Record<string, string> = {}): Promise<Served> {
-  const served = new Served(mkdtempSync('/tmp/cbd-s-'), environment);
+export async function serve(environment: Record<string, string> = {}, backend: TestBackend = 'local'): Promise<Served> {
+  const dir = mkdtempSync('/tmp/cbd-s-');
+  if (backend === 'local') {
+    const served = new Served(dir, environment);
+    await served.start();
+    return served;
+  }
+  const curvebs = await ClusterProcess.start(join(dir, 'curvebs'));
+  const settings = { CBD2RBD_DEFAULT_POOLS: '', CBD2RBD_CURVEBS_MDS: curvebs.mds, CBD2RBD_CURVEBS_NEBD_SOCKET: curvebs.nebdSocket };
+  const served = new Served(dir, { ...settings, ...environment }, curvebs);
   await served.start();
+  await served.command('pool', 'map', 'rbd', 'curvebs:/rbd', '--owner', 'cinder');
   return served;
 }

@@ -1,12 +1,13 @@
 // Debian's fio with ioengine=rbd, unmodified, checking every block that it wrote.
 import t from 'tap';
+import { backends } from '../lib/backends.js';
 import { serve } from '../lib/served.js';
 import { mustRun, python } from '../lib/stock-client.js';
 
 interface Job { jobname: string; error: number; read: { total_ios: number }; write: { total_ios: number } }
 
-t.test('fio', async (t) => {
-  const served = await serve();
+for (const backend of backends) t.test(`fio on ${backend}`, async (t) => {
+  const served = await serve({}, backend);
   t.teardown(() => served.destroy());
   await python(served, "R.create(io, 'disk', 64 << 20)");
   const fio = async (...args: string[]): Promise<Job> => {

@@ -1,10 +1,11 @@
 // What Nova's and Glance's workers do: a process connects, forks, and its children use what it had open.
 import t from 'tap';
+import { backends } from '../lib/backends.js';
 import { serve } from '../lib/served.js';
 import { python } from '../lib/stock-client.js';
 
-t.test('fork', async (t) => {
-  const served = await serve();
+for (const backend of backends) t.test(`fork on ${backend}`, async (t) => {
+  const served = await serve({}, backend);
   t.teardown(() => served.destroy());
 
   await t.test('eight forked workers each create, write, read and remove, over the handles of their parent', async (t) => {

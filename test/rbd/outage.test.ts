@@ -3,11 +3,12 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import t from 'tap';
+import { backends } from '../lib/backends.js';
 import { serve } from '../lib/served.js';
 import { PYTHON, python, pythonText } from '../lib/stock-client.js';
 
-t.test('while the daemon does not answer', async (t) => {
-  const served = await serve();
+for (const backend of backends) t.test(`while the daemon does not answer on ${backend}`, async (t) => {
+  const served = await serve({}, backend);
   t.teardown(() => served.destroy());
   await python(served, `
 R.create(io, 'plain', 16 << 20)

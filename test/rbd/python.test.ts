@@ -1,12 +1,13 @@
 // Debian's python3-rbd, unmodified: what scripts and OpenStack's drivers do with images that have no snapshots.
 import t from 'tap';
+import { backends } from '../lib/backends.js';
 import { serve } from '../lib/served.js';
 import { python } from '../lib/stock-client.js';
 
 const ENOENT = -2, EBUSY = -16, EEXIST = -17, EINVAL = -22, EROFS = -30;
 
-t.test('python3-rbd', async (t) => {
-  const served = await serve();
+for (const backend of backends) t.test(`python3-rbd on ${backend}`, async (t) => {
+  const served = await serve({}, backend);
   t.teardown(() => served.destroy());
 
   await t.test('an image is made, filled, listed, renamed, resized and removed', async (t) => {

@@ -3,13 +3,14 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { backends } from '../lib/backends.js';
 import { serve } from '../lib/served.js';
 import { mustRun, runClient } from '../lib/stock-client.js';
 
 const MiB = 1024 * 1024;
 
-t.test('qemu-img and qemu-io', async (t) => {
-  const served = await serve();
+for (const backend of backends) t.test(`qemu-img and qemu-io on ${backend}`, async (t) => {
+  const served = await serve({}, backend);
   const folder = mkdtempSync('/tmp/cbd-qemu-');
   t.teardown(async () => {
     await served.destroy();

@@ -3,11 +3,12 @@ import { once } from 'node:events';
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import t from 'tap';
+import { backends } from '../lib/backends.js';
 import { serve } from '../lib/served.js';
 import { mustRun, PYTHON, python, pythonText } from '../lib/stock-client.js';
 
-t.test('snapshots and clones', async (t) => {
-  const served = await serve();
+for (const backend of backends) t.test(`snapshots and clones on ${backend}`, async (t) => {
+  const served = await serve({}, backend);
   t.teardown(() => served.destroy());
 
   await t.test('an image is snapshotted, protected, cloned, flattened and all of it removed', async (t) => {
