@@ -176,6 +176,15 @@ void Throttle::State::reload(Throttle& throttle) {
   }
 }
 
+void Throttle::tell_change() {
+  version_.fetch_add(1, std::memory_order_release);
+  if (State* s = state_.existing()) {
+    std::lock_guard<std::mutex> guard(s->lock);
+    s->reload(*this);
+    s->changed.notify_all();
+  }
+}
+
 int Throttle::set_limit(Kind kind, const Limit& limit) {
   if (limit.burst && limit.burst < limit.rate) return -EINVAL;
   const auto k = static_cast<unsigned>(kind);
@@ -187,24 +196,14 @@ int Throttle::set_limit(Kind kind, const Limit& limit) {
   } else {
     limited_.fetch_and(~bit(kind));
   }
-  version_.fetch_add(1, std::memory_order_release);
-  if (State* s = state_.existing()) {
-    std::lock_guard<std::mutex> guard(s->lock);
-    s->reload(*this);
-    s->changed.notify_all();
-  }
+  tell_change();
   return 0;
 }
 
 int Throttle::set_schedule_tick_min(uint64_t ms) {
   if (ms < 1) return -EINVAL;
   tick_min_ = ms;
-  version_.fetch_add(1, std::memory_order_release);
-  if (State* s = state_.existing()) {
-    std::lock_guard<std::mutex> guard(s->lock);
-    s->reload(*this);
-    s->changed.notify_all();
-  }
+  tell_change();
   return 0;
 }
 

@@ -51,6 +51,8 @@ class Throttle : public Device {
 
  private:
   struct State;
+  // Limits were set: whoever waits for tokens hears of it.
+  void tell_change();
 
   Device& below_;
   // What was set, for the state of this process and of forked children.

@@ -24,14 +24,6 @@ int clone(rados_ioctx_t from, const char* parent, Json snap, rados_ioctx_t to, c
   return target.client->call("clone", std::move(params)).error;
 }
 
-// Unlike the create functions', the order that is chosen is not given back.
-int set_order(ImageOptions& options, const int* order) {
-  if (order == nullptr) return -EINVAL;
-  if (*order < 0) return -EDOM;
-  if (*order != 0) options.set(RBD_IMAGE_OPTION_ORDER, static_cast<uint64_t>(*order));
-  return 0;
-}
-
 }  // namespace
 
 }  // namespace cbd::rbd
@@ -51,7 +43,7 @@ int rbd_clone2(rados_ioctx_t p_ioctx, const char* p_name, const char* p_snapname
   return guarded([&] {
     if (p_snapname == nullptr) return -EINVAL;
     ImageOptions options;
-    int error = set_order(options, c_order);
+    int error = options.set_order(c_order);
     if (error != 0) return error;
     if (features > kMaxWireNumber) return -ENOSYS;
     options.set(RBD_IMAGE_OPTION_FEATURES, features);

@@ -25,18 +25,6 @@ int create_image(const rados::IoCtx& at, const char* name, uint64_t size, const 
   return reply.error;
 }
 
-namespace {
-
-// An order that is not a number of bits is for the daemon to refuse; one below 0 would not even be a number there.
-int set_order(ImageOptions& options, const int* order) {
-  if (order == nullptr) return -EINVAL;
-  if (*order < 0) return -EDOM;
-  if (*order != 0) options.set(RBD_IMAGE_OPTION_ORDER, static_cast<uint64_t>(*order));
-  return 0;
-}
-
-}  // namespace
-
 }  // namespace cbd::rbd
 
 using namespace cbd::rbd;
@@ -48,7 +36,7 @@ int rbd_create(rados_ioctx_t io, const char* name, uint64_t size, int* order) {
   return guarded([&] {
     if (io == nullptr) return -EINVAL;
     ImageOptions options;
-    int error = set_order(options, order);
+    int error = options.set_order(order);
     return error != 0 ? error : create_image(*ioctx(io), name, size, options, order);
   });
 }
@@ -63,7 +51,7 @@ int rbd_create3(rados_ioctx_t io, const char* name, uint64_t size, uint64_t feat
   return guarded([&] {
     if (io == nullptr) return -EINVAL;
     ImageOptions options;
-    int error = set_order(options, order);
+    int error = options.set_order(order);
     if (error != 0) return error;
     if ((stripe_unit == 0) != (stripe_count == 0)) return -EINVAL;
     options.set(RBD_IMAGE_OPTION_FEATURES, features);

@@ -33,6 +33,12 @@ int ImageOptions::set(int option, uint64_t value) {
   return 0;
 }
 
+int ImageOptions::set_order(const int* order) {
+  if (order == nullptr) return -EINVAL;
+  if (*order < 0) return -EDOM;
+  return *order == 0 ? 0 : set(RBD_IMAGE_OPTION_ORDER, static_cast<uint64_t>(*order));
+}
+
 int ImageOptions::get(int option, std::string& value) const {
   if (!is_known(option) || !is_text(option)) return -EINVAL;
   auto found = texts_.find(option);

@@ -18,6 +18,9 @@ class ImageOptions {
   // -EINVAL for an option that is unknown or of the other type, or for a number that does not parse.
   int set(int option, const std::string& value);
   int set(int option, uint64_t value);
+  // The order that the older create and clone functions take: 0 means the default. -EINVAL for null; -EDOM below 0, which
+  // would not be a number on the wire; what is no number of bits is for the daemon to refuse.
+  int set_order(const int* order);
   // -EINVAL as above; -ENOENT where it was not set.
   int get(int option, std::string& value) const;
   int get(int option, uint64_t& value) const;
