@@ -37,6 +37,7 @@ export async function cloneImage(ctx: Context, session: Session, request: CloneR
     const parent = request.imageId === undefined ? await imageByName(ctx, at, request.image ?? '') : await imageById(ctx, { ...at, id: request.imageId });
     const snap = choose(parent, { ...(request.snap === undefined ? {} : { name: request.snap }), ...(request.snapId === undefined ? {} : { id: request.snapId }) });
     const format = formatOf(ctx, session, options.cloneFormat ?? 0);
+    if (format === 1 && at.namespace !== to.namespace) throw new ServiceError('EXDEV', 'a clone in another namespace has format 2');
     if (format === 1 && !snap.isProtected) throw new ServiceError('EINVAL', `snapshot ${snap.name} is not protected`);
     if ((parent.features & Feature.LAYERING) === 0) throw new ServiceError('EINVAL', `image ${parent.name} does not have the layering feature`);
     if (await findImage(ctx, to, name)) throw new ServiceError('EEXIST', `image ${name} exists`);

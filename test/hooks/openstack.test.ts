@@ -27,7 +27,7 @@ interface Ended {
 
 function shell(line: string, environment: Record<string, string> = {}): Promise<Ended> {
   return new Promise((resolve) => {
-    const child = execFile('/bin/bash', ['-c', line], {env: {PATH: `${hooks}:/usr/bin:/bin`, ...environment}, cwd: folder, maxBuffer: 1 << 26}, (error, stdout, stderr) =>
+    const child = execFile('/bin/bash', ['--norc', '-c', line], {env: {PATH: `${hooks}:/usr/bin:/bin`, ...environment}, cwd: folder, maxBuffer: 1 << 26}, (error, stdout, stderr) =>
       resolve({code: error ? Number(error.code) : 0, stdout, stderr}));
     child.stdin?.end();
   });

@@ -20,6 +20,8 @@ namespace {
 const std::vector<Option> options = {{"pool", 'p'}, {"namespace"}, {"image"}, {"io-size"}, {"io-threads"}, {"io-total"}, {"io-pattern"},
                                      {"rw-mix-read"}, {"io-type"}};
 
+constexpr uint64_t most_threads = 65536;
+
 enum class Pattern { sequential, random, full_sequential };
 
 struct Plan {
@@ -36,7 +38,9 @@ Failure bad_argument(const char* option) { return Failure{1, std::string("rbd: t
 uint64_t count_of(const Words& words, const char* option, uint64_t otherwise) {
   auto text = words.text(option);
   if (!text) return otherwise;
-  if (text->empty() || text->size() > 9 || text->find_first_not_of("0123456789") != std::string::npos) throw bad_argument(option);
+  if (text->empty() || text->size() > 9 || text->find_first_not_of("0123456789") != std::string::npos) {
+    throw Failure{1, "rbd: the argument ('" + *text + "') for option '--" + option + "' is invalid\n"};
+  }
   return std::stoull(*text);
 }
 
@@ -63,7 +67,6 @@ Plan plan_of(const Words& words, bool is_write) {
   plan.total = bytes_of(words, "io-total", plan.total);
   if (auto text = words.text("io-pattern")) plan.pattern = pattern_of(*text);
   plan.percent_reads = count_of(words, "rw-mix-read", plan.percent_reads);
-  if (plan.percent_reads > 100) throw bad_argument("rw-mix-read");
   if (plan.type.empty()) throw Failure{EINVAL, "rbd: --io-type must be specified.\n"};
   return plan;
 }
@@ -72,8 +75,11 @@ void check(const Plan& plan, uint64_t image_size) {
   auto wrong = [](const std::string& text) { return Failure{EINVAL, "rbd: " + text + "\n"}; };
   if (plan.size == 0) throw wrong("--io-size should be greater than zero.");
   if (plan.threads == 0) throw wrong("--io-threads should be greater than zero.");
-  if (plan.size >= (uint64_t{1} << 32)) throw wrong("--io-size should be less than 4G");
-  if (plan.size > image_size) throw wrong("--io-size " + show_bytes(plan.size) + " larger than image size " + show_bytes(image_size));
+  if (plan.threads > most_threads) throw wrong("--io-threads should not be larger than " + std::to_string(most_threads) + ".");
+  if (plan.percent_reads > 100) throw wrong("--rw-mix-read should not be larger than 100.");
+  auto no = [](const std::string& text) { return Failure{EINVAL, "rbd: " + text + "\nbench failed: (22) Invalid argument\n"}; };
+  if (plan.size > image_size) throw no("io-size " + show_bytes(plan.size) + " larger than image size " + show_bytes(image_size));
+  if (plan.size >= (uint64_t{1} << 32)) throw no("io-size should be less than 4G");
 }
 
 class Bench {

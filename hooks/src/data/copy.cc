@@ -23,7 +23,7 @@ Spec destination(const Words& words, const Spec& from) {
   if (auto word = words.word(1)) to = parse_spec(*word);
   if (to.image.empty()) to.image = words.text("dest").value_or("");
   if (to.image.empty()) throw Failure{EINVAL, "rbd: destination image name was not specified\n"};
-  if (!to.snap.empty()) throw Failure{EINVAL, "rbd: snapshot name specified for a command that doesn't use it\n"};
+  if (!to.snap.empty()) throw Failure{EINVAL, "rbd: destination snapshot name specified for a command that doesn't use it\n"};
   if (to.pool.empty()) {
     to.pool = words.text("dest-pool").value_or(from.pool);
     to.name_space = words.text("dest-namespace").value_or(from.name_space);
@@ -57,8 +57,11 @@ int copy(rados_t cluster, const Words& words, const char* label, const char* wha
 
 int run_copy(rados_t cluster, const std::vector<std::string>& argv) {
   Words words(options_and({"sparse-size"}), argv, 2);
-  const uint64_t sparse = sparse_size(words);
+  // What no image can be sparse by counts as nothing said.
+  const uint64_t asked = words.has("sparse-size") ? parse_bytes("sparse-size", *words.text("sparse-size")) : 0;
   return copy(cluster, words, "Image copy", "copy failed", [&](const Image& image, const Pool& target, const std::string& name, Shape& shape, Progress& progress) {
+    const bool fits = asked >= 4096 && asked <= image.object_size() && (asked & (asked - 1)) == 0;
+    const uint64_t sparse = fits ? asked : 4096;
     return rbd_copy_with_progress4(image.handle(), target.ioctx(), name.c_str(), shape.get(), Progress::note, &progress, sparse);
   });
 }

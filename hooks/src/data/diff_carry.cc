@@ -39,21 +39,16 @@ int write_diff(const Image& image, const DiffRange& range, int fd, Progress& pro
   std::vector<Extent> extents;
   if (int result = list_extents(image, range.from, true, extents, range.whole_objects); result < 0) return result;
   const uint64_t size = image.size();
-  const uint64_t object = image.object_size();
   DiffWriter writer(fd, range.version);
   if (int result = writer.head(range.from, range.to, range.is_to_protected, size); result != 0) return result;
-  for (const Extent& extent : extents) {
-    // A record stays within an object, as the real rbd writes them.
-    for (uint64_t at = extent.offset; at < extent.offset + extent.length;) {
-      const uint64_t length = std::min(extent.offset + extent.length, (at / object + 1) * object) - at;
-      int result = writer.range(extent.exists, at, length);
-      if (result == 0 && extent.exists) {
-        result = read_in_order(image.handle(), at, length, piece_bytes, [&](uint64_t, const char* data, size_t count) { return writer.data({data, count}); });
-      }
-      if (result != 0) return result;
-      at += length;
-      progress.update(at, size);
+  // A record stays within an object, as the real rbd writes them.
+  for (const Extent& piece : split_at(extents, image.object_size())) {
+    int result = writer.range(piece.exists, piece.offset, piece.length);
+    if (result == 0 && piece.exists) {
+      result = read_in_order(image.handle(), piece.offset, piece.length, piece_bytes, [&](uint64_t, const char* data, size_t count) { return writer.data({data, count}); });
     }
+    if (result != 0) return result;
+    progress.update(piece.offset + piece.length, size);
   }
   return writer.end();
 }

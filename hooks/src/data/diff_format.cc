@@ -65,9 +65,10 @@ int InStream::skip(uint64_t length) {
   return 0;
 }
 
-int DiffReader::banner(InStream& in) {
+int DiffReader::banner(InStream& in, std::string* found) {
   char head[banner_bytes];
   if (int result = in.read(head, banner_bytes); result != 0) return result;
+  if (found != nullptr) found->assign(head, banner_bytes);
   if (memcmp(head, diff_banner_v1, banner_bytes) == 0) return 1;
   return memcmp(head, diff_banner_v2, banner_bytes) == 0 ? 2 : -EINVAL;
 }

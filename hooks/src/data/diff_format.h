@@ -46,7 +46,8 @@ class DiffReader {
  public:
   DiffReader(InStream& in, int version) : in_(&in), version_(version) {}
   // Reads the banner: the version, or -EBADMSG (too short), -EINVAL (another).
-  static int banner(InStream& in);
+  // `found`, where not null, gets what stands there.
+  static int banner(InStream& in, std::string* found = nullptr);
   // The next record. 0 or -errno; -EINVAL with `message` set for an unknown tag.
   int next(DiffRecord& record, std::string& message);
 

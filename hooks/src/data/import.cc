@@ -24,8 +24,7 @@ const std::vector<Option> options =
 
 Source open_source(const std::string& path) {
   Source source(path);
-  if (source.error() == -EISDIR) throw Failure{EISDIR, "rbd: cannot import a directory\nrbd: import failed: (21) Is a directory\n"};
-  if (source.error() != 0) throw Failure{-source.error(), "rbd: error opening " + path + "\n" + failure("import failed", source.error()).text};
+  if (source.error() != 0 && source.error() != -EISDIR) throw Failure{-source.error(), "rbd: error opening " + path + "\n" + failure("import failed", source.error()).text};
   return source;
 }
 
@@ -92,7 +91,7 @@ Spec destination(const Words& words, const std::string& path) {
     spec.pool = words.text("dest-pool").value_or(words.text("pool").value_or("rbd"));
     if (spec.name_space.empty()) spec.name_space = words.text("dest-namespace").value_or(words.text("namespace").value_or(""));
   }
-  if (!spec.snap.empty()) throw Failure{EINVAL, "rbd: snapshot name specified for a command that doesn't use it\n"};
+  if (!spec.snap.empty()) throw Failure{EINVAL, "rbd: destination snapshot name specified for a command that doesn't use it\n"};
   return spec;
 }
 
@@ -139,10 +138,13 @@ int run_import(rados_t cluster, const std::vector<std::string>& argv) {
   std::string message;
   InStream in(source.fd());
   ImageHead head;
-  int result = is_full ? read_full_head(in, head, message) : 0;
+  int result = source.error();
+  if (result != 0) message = "rbd: cannot import a directory\n";
+  if (result == 0 && is_full) result = read_full_head(in, head, message);
   if (result == 0) {
     if (is_full) take_head(head, shape);
     result = rbd_create4(pool.ioctx(), spec.image.c_str(), is_full || source.is_stream() ? 0 : source.size(), shape.get());
+    if (result != 0) message = "rbd: image creation failed\n";
     if (result == 0) {
       {
         Image image(pool, spec.image, "", false);

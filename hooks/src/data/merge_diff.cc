@@ -20,11 +20,12 @@ const std::vector<Option> options = {{"path"}, {"no-progress", 0, true}};
 // One of the two differences: what is at its head, and the range at which it stands.
 class Side {
  public:
-  explicit Side(const std::string& path) : source_(path), in_(source_.fd()), reader_(in_, 1) {
+  Side(const std::string& path, const char* which) : source_(path), in_(source_.fd()), reader_(in_, 1) {
     if (source_.error() != 0) throw Failure{-source_.error(), "rbd: error opening " + path + "\n"};
-    version_ = DiffReader::banner(in_);
-    if (version_ == -EINVAL) throw Failure{EINVAL, "rbd: invalid or unexpected diff banner\n"};
-    if (version_ < 0) throw Failure{-version_, "rbd: failed to decode diff banner\n"};
+    std::string found;
+    version_ = DiffReader::banner(in_, &found);
+    if (version_ == -EINVAL) throw Failure{EINVAL, "invalid banner '" + found + "', expected '" + diff_banner_v1 + "'\nrbd: failed to parse " + which + " diff header\n"};
+    if (version_ < 0) throw Failure{-version_, std::string("rbd: failed to parse ") + which + " diff header\n"};
     reader_ = DiffReader(in_, version_);
   }
 
@@ -118,7 +119,7 @@ int merge(Side& first, Side& second, DiffWriter& writer, Progress& progress) {
 }
 
 int merge_files(const std::string& one, const std::string& two, const std::string& path, Progress& progress) {
-  Side first(one), second(two);
+  Side first(one, "first"), second(two, "second");
   int result = first.read_head();
   if (result == 0) result = second.read_head();
   if (result == 0 && first.to != second.from) {
@@ -145,7 +146,7 @@ int run_merge_diff(rados_t, const std::vector<std::string>& argv) {
     if (auto text = words.word(at); text && !text->empty()) return *text;
     throw Failure{EINVAL, std::string("rbd: ") + what + " was not specified\n"};
   };
-  const std::string one = word(0, "first diff path"), two = word(1, "second diff path");
+  const std::string one = word(0, "first diff"), two = word(1, "second diff");
   const std::string path = words.has("path") ? *words.text("path") : word(2, "path");
   if (two == "-") throw Failure{EINVAL, "rbd: the second diff cannot come from standard input\n"};
   Progress progress("Merging image diff", !words.has("no-progress"));

@@ -64,9 +64,6 @@ Shape::Shape(const Words& words) {
   uint64_t features = features_of(words.texts("image-feature"));
   uint64_t stripe_unit = words.has("stripe-unit") ? parse_bytes("stripe-unit", *words.text("stripe-unit")) : 0;
   uint64_t stripe_count = words.has("stripe-count") ? std::strtoul(words.text("stripe-count")->c_str(), nullptr, 10) : 0;
-  if (words.has("stripe-unit") != words.has("stripe-count")) {
-    throw Failure{EINVAL, "rbd: must specify both (or neither) of stripe-unit and stripe-count\n"};
-  }
   rbd_image_options_create(&options_);
   if (order != 0) set(RBD_IMAGE_OPTION_ORDER, order);
   if (words.has("image-feature")) set(RBD_IMAGE_OPTION_FEATURES, features);

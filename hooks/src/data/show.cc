@@ -52,6 +52,8 @@ uint64_t used_since(const Pool& pool, const std::string& name, const std::string
   return std::min(sum, image.size());
 }
 
+Failure no_snapshot() { return Failure{ENOENT, "specified snapshot is not found.\n" + failure("du failed", -ENOENT).text}; }
+
 void add_usage(const Pool& pool, const std::string& name, const Spec& spec, const Words& words, std::vector<Usage>& out) {
   bool exact = words.has("exact");
   std::vector<Snap> snaps;
@@ -67,6 +69,8 @@ void add_usage(const Pool& pool, const std::string& name, const Spec& spec, cons
     }
   }
   std::string before = words.text("from-snap").value_or("");
+  const bool has_before = before.empty() || std::any_of(snaps.begin(), snaps.end(), [&](const Snap& snap) { return snap.name == before; });
+  if (!has_before) throw no_snapshot();
   for (const Snap& snap : words.has("merge-snapshots") ? std::vector<Snap>{} : snaps) {
     if (!spec.snap.empty() && snap.name != spec.snap) {
       before = snap.name;
@@ -76,7 +80,7 @@ void add_usage(const Pool& pool, const std::string& name, const Spec& spec, cons
     before = snap.name;
     if (!spec.snap.empty()) return;
   }
-  if (!spec.snap.empty()) throw failure("du failed", -ENOENT);
+  if (!spec.snap.empty()) throw no_snapshot();
   out.push_back(Usage{name, id, Snap{}, size, used_since(pool, name, words.has("merge-snapshots") ? "" : before, "", exact)});
 }
 
@@ -139,6 +143,7 @@ int run_diff(rados_t cluster, const std::vector<std::string>& argv) {
   Image image(pool, spec.image, spec.snap, true);
   std::vector<Extent> extents;
   int result = list_extents(image, words.text("from-snap").value_or(""), true, extents, words.has("whole-object"));
+  extents = split_at(extents, image.object_size());
   if (json) {
     Json list = Json::array();
     for (const Extent& extent : extents) list.push_back(Json{{"offset", extent.offset}, {"length", extent.length}, {"exists", extent.exists ? "true" : "false"}});

@@ -87,10 +87,10 @@ export function overview(commands: readonly RbdCommand[]): string {
 
 /** What `rbd bash-completion` prints: options, and where the words name no command, all commands; parted by "|". */
 export function completions(commands: readonly RbdCommand[], words: readonly string[]): string {
-  const global = ['--conf', '-c', '--cluster', '--id', '--name', '-n', '--mon_host', '-m', '--secret', '--keyfile', '-K', '--keyring', '-k'];
+  const global = ['--conf path', '-c path', '--cluster arg', '--id arg', '--user arg', '--name arg', '-n arg', '--mon_host host', '-m host', '--secret path', '--keyfile path', '-K path', '--keyring path', '-k path'];
   const name = words.join(' ');
   const command = commands.find((command) => command.names.includes(name));
-  const more = command ? command.options.filter((option) => !option.isHidden).flatMap((option) => [`--${option.name}`, ...(option.letter ? [`-${option.letter}`] : [])]) :
+  const more = command ? command.options.filter((option) => !option.isHidden).flatMap((option) => [`--${option.name}`, ...(option.letter ? [`-${option.letter}`] : [])].map((term) => option.isSwitch ? term : `${term} arg`)) :
                          ['help', ...commands.filter((command) => !command.isHidden).flatMap((command) => command.names)];
-  return `|${[...global, ...more].join('|')}\n`;
+  return `|${[...global, ...more].join('|')}|\n`;
 }

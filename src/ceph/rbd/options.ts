@@ -51,7 +51,8 @@ export function readOptions(specs: readonly OptionSpec[], argv: readonly string[
       words.push(...argv.slice(at + 1));
       break;
     }
-    if (!/^-[^\d]/.test(word)) {
+    // A lone "-" is a word.
+    if (!/^-./.test(word)) {
       words.push(word);
       continue;
     }
@@ -114,7 +115,7 @@ export function bytesOf(options: Options, name: string): number|undefined {
 export function countOf(options: Options, name: string): number|undefined {
   const text = options.text(name);
   if (text === undefined) return undefined;
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(Number(text))) throw badArgument(name);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(Number(text))) throw misspelt(`the argument ('${text}') for option '--${name}' is invalid`);
   return Number(text);
 }
 

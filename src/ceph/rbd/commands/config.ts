@@ -1,5 +1,5 @@
 // config image|pool|global ...: options of images, by level.
-import {cephOption} from '../../option-table.js';
+import {cephOption, valueComplaint} from '../../option-table.js';
 import type {StoredOptions} from '../../stored-options.js';
 import {List} from '../../document.js';
 import {left, textTable} from '../../text-table.js';
@@ -67,11 +67,17 @@ async function onImage(shell: RbdShell, how: {readOnly: boolean}, work: (handle:
   await shell.withImage(place, how, ({handle}) => work(handle, place.at.pool));
 }
 
+// What is set at just this level, and not what holds there.
+function setAt(level: string, key: string, entry: Entry|undefined): string {
+  if (entry?.source !== level) throw new RbdFailure(2, `rbd: ${key} is not set\n`);
+  return entry.value;
+}
+
 async function imageGet(shell: RbdShell): Promise<void> {
   const key = imageOption(shell, 1);
   await onImage(shell, {readOnly: true}, async (handle, pool) => {
     const entry = (await imageEntries(shell, pool, handle)).find((entry) => entry.name === key);
-    shell.print(`${entry?.value ?? ''}\n`);
+    shell.print(`${setAt('image', key, entry)}\n`);
   });
 }
 
@@ -97,7 +103,7 @@ async function poolOf(shell: RbdShell): Promise<number> {
 async function poolGet(shell: RbdShell): Promise<void> {
   const key = imageOption(shell, 1);
   const entry = (await poolEntries(shell, await poolOf(shell))).find((entry) => entry.name === key);
-  shell.print(`${entry?.value ?? ''}\n`);
+  shell.print(`${setAt('pool', key, entry)}\n`);
 }
 
 async function poolSet(shell: RbdShell): Promise<void> {
@@ -133,9 +139,10 @@ export function globalCommands(config: () => GlobalConfig): readonly RbdCommand[
       run: async (shell) => {
         config().require('r');
         const [who, key] = [entityAt(shell), keyAt(shell, 1)];
-        const option = cephOption(key);
-        if (!option) throw new RbdFailure(2, `rbd: error getting config: (2) unrecognized key '${key}'\n`);
-        shell.print(`${config().options.for(who).get(key)?.value ?? option.byDefault}\n`);
+        if (!cephOption(key)) throw new RbdFailure(22, `rbd: invalid config key: ${key}\n`);
+        const own = config().options.list().find((option) => option.section === who && option.name === key);
+        if (!own) throw new RbdFailure(2, `rbd: ${key} is not set\n`);
+        shell.print(`${own.value}\n`);
       },
     },
     {
@@ -159,7 +166,10 @@ export function globalCommands(config: () => GlobalConfig): readonly RbdCommand[
       run: async (shell) => {
         config().require('rw');
         const [section, name, text] = [entityAt(shell), keyAt(shell, 1), valueAt(shell, 2)];
-        if (!cephOption(name)) throw new RbdFailure(22, `rbd: error setting config: (22) unrecognized config option '${name}'\n`);
+        const option = cephOption(name);
+        if (!option) throw new RbdFailure(22, `rbd: invalid config key: ${name}\n`);
+        const complaint = valueComplaint(option, text);
+        if (complaint) throw new RbdFailure(22, `rbd: error setting ${name}: error parsing value: ${complaint}\n`);
         await config().options.set({section, name, value: text});
       },
     },

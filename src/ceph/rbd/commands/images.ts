@@ -21,16 +21,24 @@ export function shapeOf(shell: RbdShell): Record<string, unknown> {
   if (named.length > 0 && features === undefined) throw misspelt('the argument for option \'--image-feature\' is invalid');
   const stripeUnit = bytesOf(shell.options, 'stripe-unit');
   const stripeCount = countOf(shell.options, 'stripe-count');
-  if ((stripeUnit === undefined) !== (stripeCount === undefined)) throw wrong('must specify both (or neither) of stripe-unit and stripe-count');
+  requireNoMirroring(shell);
   const dataPool = options.text('data-pool');
   return {
     ...(format === '1' ? {format: 1} : {}),
     ...(order !== undefined ? {order} : {}),
     ...(features !== undefined ? {features} : {}),
     ...(options.has('image-shared') ? {featuresClear: Feature.EXCLUSIVE_LOCK | Feature.OBJECT_MAP | Feature.FAST_DIFF | Feature.JOURNALING} : {}),
-    ...(stripeUnit !== undefined ? {stripeUnit, stripeCount} : {}),
+    ...(stripeUnit !== undefined ? {stripeUnit} : {}), ...(stripeCount !== undefined ? {stripeCount} : {}),
     ...(dataPool !== undefined ? {dataPool} : {}),
   };
+}
+
+// As where mirroring is not enabled in the pool: it never is.
+function requireNoMirroring(shell: RbdShell): void {
+  const mode = shell.options.text('mirror-image-mode');
+  if (mode === undefined) return;
+  if (mode !== 'journal' && mode !== 'snapshot') throw misspelt('the argument for option \'--mirror-image-mode\' is invalid');
+  throw failure('create error', 2);
 }
 
 async function create(shell: RbdShell): Promise<void> {
@@ -85,7 +93,7 @@ async function rename(shell: RbdShell): Promise<void> {
   const to = parseImageSpec(shell.options.word(1));
   const name = to.image ?? shell.options.text('dest');
   if (name === undefined) throw wrong('destination image name was not specified');
-  if (to.snap !== undefined) throw wrong('snapshot name specified for a command that doesn\'t use it');
+  if (to.snap !== undefined) throw wrong('destination snapshot name specified for a command that doesn\'t use it');
   const [from, into] = [spec.pool ?? shell.options.text('pool') ?? 'rbd', to.pool ?? shell.options.text('dest-pool') ?? spec.pool ?? 'rbd'];
   if (from !== into) {
     const [given, asked] = [spec.pool ?? shell.options.text('pool') ?? '', to.pool ?? shell.options.text('dest-pool') ?? ''];

@@ -49,7 +49,12 @@ async function set(shell: RbdShell): Promise<void> {
   if (key === undefined) throw wrong('metadata key was not specified');
   if (text === undefined) throw wrong('metadata value was not specified');
   await shell.withImage(await shell.place(spec), {readOnly: false}, async ({handle}) => {
-    await shell.require('setting metadata failed', 'image.metadata.set', {handle, key, value: text});
+    try {
+      await shell.ask('image.metadata.set', {handle, key, value: text});
+    } catch (error) {
+      const why = strerror(errnoOf(error));
+      throw new RbdFailure(errnoOf(error), `failed to set metadata ${key} of image : ${why}\nrbd: setting metadata failed: ${why}\n`);
+    }
   });
 }
 

@@ -33,9 +33,9 @@ async function stats(shell: RbdShell): Promise<void> {
   shell.print(`Total Images: ${totals.images}`);
   if (totals.trashImages > 0) shell.print(` (${totals.trashImages} in trash)`);
   shell.print(`\nTotal Snapshots: ${totals.snapshots}`);
-  if (totals.trashSnapshots > 0) shell.print(` (${totals.trashSnapshots} in trash)`);
+  if (totals.trashImages > 0) shell.print(` (${totals.trashSnapshots} in trash)`);
   shell.print(`\nProvisioned Size: ${bytes(totals.provisionedBytes)}`);
-  if (totals.trashProvisionedBytes > 0) shell.print(` (${bytes(totals.trashProvisionedBytes)} in trash)`);
+  if (totals.trashImages > 0) shell.print(` (${bytes(totals.trashProvisionedBytes)} in trash)`);
   shell.print('\n');
 }
 

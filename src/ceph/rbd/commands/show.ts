@@ -182,6 +182,7 @@ async function children(shell: RbdShell): Promise<void> {
     const id = shell.options.text('snap-id');
     const snap = spec.snap === undefined ? undefined : snapsOf(state).find((snap) => snap.name === spec.snap);
     if (spec.snap !== undefined && !snap) throw new RbdFailure(2, 'rbd: snapshot does not exist.\n');
+    if (id !== undefined && !state.snaps.some((one) => one['id'] === Number(id))) throw new RbdFailure(2, 'rbd: snapshot does not exist.\n');
     const snapId = id !== undefined ? Number(id) : snap?.id;
     const {children} = await shell.require('listing children failed', 'snap.children', {
       handle, descendants: shell.options.has('descendants'), ...(snapId !== undefined ? {snapId} : {}),

@@ -70,6 +70,7 @@ const unprotect = (shell: RbdShell): Promise<void> => onSnap(shell, async ({hand
 
 const rename = (shell: RbdShell): Promise<void> => onSnap(shell, async ({handle}, name, spec) => {
   const to = parseImageSpec(shell.options.word(1));
+  if (to.image === undefined && shell.options.text('dest') === undefined) throw wrong('destination image name was not specified');
   const target = to.snap ?? shell.options.text('dest-snap');
   if (target === undefined) throw wrong('destination snapshot name was not specified');
   if (to.pool !== undefined && to.pool !== (spec.pool ?? 'rbd')) throw wrong('source and destination pool must be the same');
@@ -126,7 +127,7 @@ async function purge(shell: RbdShell): Promise<void> {
 async function limit(shell: RbdShell, change: 'set'|'clear'): Promise<void> {
   const place = await shell.place(shell.imageSpec({snap: 'none'}));
   const wanted = change === 'clear' ? null : countOf(shell.options, 'limit');
-  if (wanted === undefined) throw wrong('must specify --limit <num>');
+  if (wanted === undefined) throw new RbdFailure(34, 'rbd: must specify --limit <num>\n');
   await shell.withImage(place, {readOnly: false}, async ({handle}) => {
     await attempt(shell, `${change === 'set' ? 'setting' : 'clearing'} snapshot limit failed`, undefined, () => shell.ask('snap.limit.set', {handle, limit: wanted}));
   });
@@ -137,12 +138,14 @@ async function clone(shell: RbdShell): Promise<void> {
   const to = parseImageSpec(shell.options.word(1));
   const name = to.image ?? shell.options.text('dest');
   if (name === undefined) throw wrong('destination image name was not specified');
-  if (to.snap !== undefined) throw wrong('snapshot name specified for a command that doesn\'t use it');
+  if (to.snap !== undefined) throw wrong('destination snapshot name specified for a command that doesn\'t use it');
   const format = shell.environment['RBD_DEFAULT_CLONE_FORMAT'];
   const options = {...shapeOf(shell), cloneFormat: format === '1' ? 1 : format === '2' ? 2 : 0};
   const parent = await shell.place(spec);
   const pool = to.pool ?? shell.options.text('dest-pool') ?? parent.poolName;
   const into = {pool: await shell.pool(pool), namespace: to.namespace ?? shell.options.text('dest-namespace') ?? (to.pool === undefined ? parent.at.namespace : '')};
+  const isFormer = options.cloneFormat !== 2 && parent.at.namespace !== into.namespace;
+  if (isFormer) throw new RbdFailure(18, 'rbd: clone v2 required for cross-namespace clones.\n');
   await shell.require('clone error', 'clone', {at: parent.at, image: spec.image, snap: spec.snap, to: into, name, options});
 }
 

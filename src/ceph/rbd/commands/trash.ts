@@ -1,12 +1,16 @@
 // trash ...: images that were put aside.
+import {execFile} from 'node:child_process';
+import {promisify} from 'node:util';
 import {ServiceError} from '../../../service/errors.js';
 import {Fields, List} from '../../document.js';
 import {left, textTable} from '../../text-table.js';
 import {asData, atImage, atPool, progress, toggle, value, type RbdCommand} from '../command.js';
-import {errnoOf, failure, misspelt, RbdFailure, wrong} from '../errors.js';
+import {errnoOf, failure, RbdFailure, strerror, wrong} from '../errors.js';
 import type {Place, RbdShell} from '../shell.js';
 import {parseImageSpec} from '../spec.js';
 import {ctime} from '../times.js';
+
+const run = promisify(execFile);
 
 interface Entry {
   readonly id: string;
@@ -16,23 +20,21 @@ interface Entry {
   readonly deferUntil: {readonly sec: number};
 }
 
-/** Seconds from now of "now", "2030-01-01", "2030-01-01 12:00", "+5 days", "1 hour"; ends the command for another text. */
-function delayOf(text: string): number {
-  const units: Readonly<Record<string, number>> = {second: 1, sec: 1, minute: 60, min: 60, hour: 3600, day: 86400, week: 604800, month: 2592000, year: 31536000};
-  if (text === 'now') return 0;
-  const relative = /^\+?\s*(\d+)\s*([a-z]+?)s?$/i.exec(text);
-  const unit = relative ? units[(relative[2] ?? '').toLowerCase()] : undefined;
-  if (relative && unit) return Number(relative[1]) * unit;
-  // A day alone is its first moment here, not in Greenwich.
-  const time = Date.parse(/^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00` : text);
-  if (Number.isNaN(time)) throw new RbdFailure(22, `rbd: error calling /bin/date: (${22}) invalid date '${text}'\n`);
-  return Math.max(0, Math.ceil((time - Date.now()) / 1000));
+/** Seconds from now of what date(1) takes ("tomorrow", "+5 days", "2030-01-01 12:00"), in the caller's time zone; ends the command for another text. */
+async function delayOf(shell: RbdShell, text: string): Promise<number> {
+  const zone = shell.environment['TZ'];
+  try {
+    const {stdout} = await run('/bin/date', [`--date=${text}`, '+%s'], {env: zone === undefined ? {} : {TZ: zone}});
+    return Math.max(0, Number(stdout) - Math.floor(Date.now() / 1000));
+  } catch {
+    throw new RbdFailure(22, `/bin/date: invalid date '${text}'\nrbd: error calling /bin/date: ${strerror(22)}\n`);
+  }
 }
 
 async function move(shell: RbdShell): Promise<void> {
   const spec = shell.imageSpec({snap: 'none'});
   const expires = shell.options.text('expires-at');
-  const delay = expires === undefined ? 0 : delayOf(expires);
+  const delay = expires === undefined ? 0 : await delayOf(shell, expires);
   const {at} = await shell.place(spec);
   await shell.require('deferred delete error', 'trash.move', {at, name: spec.image, delay});
 }
@@ -105,8 +107,12 @@ async function purge(shell: RbdShell): Promise<void> {
   const {at} = await shell.poolPlace();
   const before = shell.options.text('expired-before');
   const threshold = shell.options.text('threshold');
-  if (threshold !== undefined && !(Number(threshold) >= 0 && Number(threshold) <= 1)) throw misspelt('the argument for option \'--threshold\' is invalid');
-  const expireTs = Math.ceil(Date.now() / 1000) + (before === undefined ? 0 : delayOf(before));
+  const isWrong = threshold !== undefined && !(Number(threshold) >= 0 && Number(threshold) <= 1);
+  if (isWrong) {
+    shell.complain('\rRemoving images: 0% complete...failed.\n');
+    throw new RbdFailure(22, '');
+  }
+  const expireTs = Math.ceil(Date.now() / 1000) + (before === undefined ? 0 : await delayOf(shell, before));
   const params = {at, expireTs, threshold: threshold === undefined ? -1 : Number(threshold)};
   try {
     await shell.withProgress('Removing images', async () => {
