@@ -52,11 +52,13 @@ for (const backend of backends) t.test(`qemu-img and qemu-io on ${backend}`, asy
     t.ok(readFileSync(source).equals(readFileSync(back)));
   });
 
+  // On CurveBS nobody knows what a plain image holds, and a discard promises nothing about what is read.
+  const isLocal = backend === 'local';
   await t.test('qemu-img map shows what holds data', async (t) => {
     await qemu('create', '-f', 'raw', 'rbd:rbd/map', '32M');
     await mustRun(served, 'qemu-io', ['-f', 'raw', '-c', 'write -P 1 9M 100k', 'rbd:rbd/map']);
     const map = JSON.parse(await qemu('map', '--output=json', '-f', 'raw', 'rbd:rbd/map')) as { start: number; length: number; data: boolean }[];
-    t.same(map.filter((e) => e.data).map((e) => [e.start, e.length]), [[8 * MiB, 4 * MiB]]);
+    t.same(map.filter((e) => e.data).map((e) => [e.start, e.length]), isLocal ? [[8 * MiB, 4 * MiB]] : [[0, 32 * MiB]]);
     t.equal(map.reduce((sum, e) => sum + e.length, 0), 32 * MiB);
   });
 
@@ -73,8 +75,8 @@ for (const backend of backends) t.test(`qemu-img and qemu-io on ${backend}`, asy
         '-c', 'write -P 5 512 1536', '-c', 'read -P 5 512 1536', '-c', 'read -P 0 0 512',
         '-c', 'aio_write -P 7 1000k 3k', '-c', 'aio_write -P 8 1003k 512', '-c', 'aio_flush', '-c', 'read -P 7 1000k 3k', '-c', 'read -P 8 1003k 512',
         '-c', 'write -P 9 2M 4M', '-c', 'write -z 2097664 512', '-c', 'read -P 0 2097664 512', '-c', 'read -P 9 2M 512', '-c', 'read -P 9 2098176 512',
-        '-c', 'write -z -u 3M 1M', '-c', 'read -P 0 3M 1M', '-c', 'discard 4M 1M', '-c', 'read -P 0 4M 1M', '-c', 'read -P 9 5M 1M',
-        '-c', 'flush', '-c', 'discard 0 16M', '-c', 'read -P 0 0 16M', 'rbd:rbd/io']);
+        '-c', 'write -z -u 3M 1M', '-c', 'read -P 0 3M 1M', '-c', 'discard 4M 1M', ...(isLocal ? ['-c', 'read -P 0 4M 1M'] : []), '-c', 'read -P 9 5M 1M',
+        '-c', 'flush', '-c', 'discard 0 16M', ...(isLocal ? ['-c', 'read -P 0 0 16M'] : []), 'rbd:rbd/io']);
       t.notMatch(output, /fail|error/i, cache);
     }
     const beyond = await runClient(served, 'qemu-io', ['-f', 'raw', '-c', 'read 16M 512', 'rbd:rbd/io']);
