@@ -24,7 +24,7 @@ const read = (name: string): Step[] => readFileSync(root(name), 'utf8').trimEnd(
 
 const shown = ({line, rc, stdout, stderr}: Step): {rc: number, stdout: string, stderr: string} => {
   // Librbd's own log lines, and what is a figure of the moment.
-  const text = (out: string): string => maskRbd(out).replaceAll(/127\.0\.0\.1:0\/ID/g, 'ADDR').replaceAll(/cookie=(\d+|ID)/g, 'cookie=N').replaceAll(/\n\n+/g, '\n');
+  const text = (out: string): string => maskRbd(out.replaceAll(/\d{4}-\d\d-\d\dT\S+ [0-9a-f]+ +-1 .*\n\n?/g, '')).replaceAll(/127\.0\.0\.1:0\/ID/g, 'ADDR').replaceAll(/cookie=(\d+|ID)/g, 'cookie=N').replaceAll(/\n\n+/g, '\n');
   return {rc, stdout: line.includes('bench') && rc === 0 ? '' : text(stdout), stderr: text(stderr)};
 };
 
