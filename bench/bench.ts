@@ -1,5 +1,6 @@
 // The door of `npm run bench`: runs the named sections (all without a name), one after the other, and prints their tables.
 
+import { benchCommands } from './commands.js';
 import { benchControl } from './control.js';
 import { benchCurvebs } from './curvebs.js';
 import { benchLocal } from './local.js';
@@ -8,6 +9,7 @@ const SECTIONS: Record<string, (parent: string) => Promise<void>> = {
   local: benchLocal,
   control: benchControl,
   curvebs: benchCurvebs,
+  commands: benchCommands,
 };
 
 const wanted = process.argv.slice(2);

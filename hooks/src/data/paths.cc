@@ -10,11 +10,18 @@
 #include <cerrno>
 
 namespace cbd::hooks {
+namespace {
+
+constexpr int pipe_bytes = 1 << 20;
+
+}  // namespace
 
 Source::Source(const std::string& path) {
   if (path == "-") {
     fd_ = STDIN_FILENO;
     is_stream_ = true;
+    // Fewer turns between us and whoever writes; what is no pipe refuses it.
+    fcntl(fd_, F_SETPIPE_SZ, pipe_bytes);
     return;
   }
   owned_ = UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -36,6 +43,7 @@ Source::Source(const std::string& path) {
 Target::Target(const std::string& path) {
   if (path == "-") {
     fd_ = STDOUT_FILENO;
+    fcntl(fd_, F_SETPIPE_SZ, pipe_bytes);
     return;
   }
   owned_ = UniqueFd(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));

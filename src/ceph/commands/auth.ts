@@ -113,7 +113,7 @@ async function add(request: Request): Promise<Reply> {
   const known = await request.cluster.users.read(entity);
   if (known) {
     if (given && given.key !== known.key) throw new MonRefusal('EINVAL', `entity ${entity} exists but key does not match`);
-    const isSame = JSON.stringify(Object.entries(known.caps).sort()) === JSON.stringify(Object.entries(caps).sort());
+    const isSame = JSON.stringify(Object.entries(known.caps).sort()) === JSON.stringify(Object.entries(caps ?? {}).sort());
     if (!isSame) throw new MonRefusal('EINVAL', `entity ${entity} exists but caps do not match`);
     return {};
   }
