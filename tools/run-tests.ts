@@ -1,5 +1,5 @@
 // Runs every test program and sums up: the tap files (dist/test/**/*.test.js) and the native ones (build*/bin/native_*).
-// Each is a process that prints TAP; what counts is its outermost test points. Knows nothing of what is tested.
+// With --long, those that are too long for every day (dist/test/**/*.long.js). Each is a process that prints TAP; what counts is its outermost test points. Knows nothing of what is tested.
 
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
@@ -29,9 +29,9 @@ const NOT_RUN: Readonly<Record<string, string>> = {};
 /** How many programs run at a time; the tests are written for two cores. */
 const PARALLEL = Number(process.env['CBD2RBD_TEST_JOBS'] ?? '2');
 
-function tapFiles(): Program[] {
+function tapFiles(ending: string): Program[] {
   return readdirSync('dist/test', { recursive: true, encoding: 'utf8' })
-    .filter((file) => file.endsWith('.test.js'))
+    .filter((file) => file.endsWith(ending))
     .sort()
     .map((file) => ({
       name: join('test', file.replace(/\.js$/, '.ts')),
@@ -122,8 +122,9 @@ function excerpt(output: string): string {
 }
 
 async function main(): Promise<number> {
-  const wanted = process.argv.slice(2);
-  const all = [...tapFiles(), ...nativePrograms()];
+  const isLong = process.argv[2] === '--long';
+  const wanted = process.argv.slice(isLong ? 3 : 2);
+  const all = isLong ? tapFiles('.long.js') : [...tapFiles('.test.js'), ...nativePrograms()];
   const chosen = wanted.length === 0 ? all : all.filter((program) => wanted.some((part) => program.name.includes(part)));
   if (chosen.length === 0) {
     console.error(`run-tests: no test file's name contains ${wanted.map((part) => `'${part}'`).join(' or ')}`);

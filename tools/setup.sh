@@ -11,12 +11,13 @@ kind=${1:-run}
 packages=(
   cmake g++ make ninja-build pkg-config
   librbd-dev librados-dev liburing-dev nlohmann-json3-dev nettle-dev nanopb libnanopb-dev
-  libsqlite3-0
+  libsqlite3-0 patchelf
   qemu-utils qemu-block-extra python3-rados python3-rbd
 )
 # For the tests.
 test_packages=(
-  binutils dpkg-dev etcd-server fio jq libvirt-clients libvirt-daemon libvirt-daemon-driver-storage-rbd patchelf util-linux
+  apparmor binutils dpkg-dev e2fsprogs etcd-server fio iproute2 jq libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu
+  libvirt-daemon-driver-storage-rbd qemu-system-x86 util-linux
   ceph-common ceph-mgr ceph-mon ceph-osd
 )
 

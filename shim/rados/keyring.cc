@@ -64,7 +64,8 @@ int find_secret(const Config& config, std::string& secret) {
       if (errno != ENOENT && errno != ENOTDIR) refused = -errno;
       continue;
     }
-    if (key_in(text, config.entity(), key)) return decode(key, secret);
+    // As the real library: a bad `key` option is EINVAL, a bad key in a keyring EIO.
+    if (key_in(text, config.entity(), key)) return decode(key, secret) == 0 ? 0 : -EIO;
   }
   return refused;
 }

@@ -22,6 +22,8 @@ export interface Door {
 const protocolVersion = 1;
 /** How often it is looked whether a lost owner's process is still there. */
 const reconnectPollMs = 50;
+/** How many mistakes of one session are written to the log. */
+const maxMistakes = 100;
 
 export class SessionDoor {
   readonly connection: Connection;
@@ -31,6 +33,7 @@ export class SessionDoor {
   private user: Identity | undefined;
   private session: Session | undefined;
   private orderly = false;
+  private readonly told = new Set<string>();
 
   constructor(private readonly door: Door, socket: Socket, private readonly peer: PeerCredentials,
     /** The daemon is stopping: a lost connection is not a dead client. */
@@ -57,7 +60,24 @@ export class SessionDoor {
     const handler = Object.hasOwn(this.door.methods, method) ? this.door.methods[method] : undefined;
     if (!handler) throw new ServiceError('EOPNOTSUPP', `unknown method ${method}`);
     if (method.startsWith('image.') && Number(fields['handle'] ?? 0) >= firstOwnHandle) throw new ServiceError('EINVAL', `handle ${String(fields['handle'])} is not a client's to choose`);
-    return handler({ ctx: this.door.ctx, session: this.session, identity: this.user, params });
+    try {
+      return await handler({ ctx: this.door.ctx, session: this.session, identity: this.user, params });
+    } catch (error) {
+      if (error instanceof ServiceError) this.tellMistake(method, error);
+      throw error;
+    }
+  }
+
+  /**
+   * A service that was given the wrong user or pool is told so by an errno alone; the administrator reads here what it was. Each
+   * text once a session, so that a client that asks again and again fills no log.
+   */
+  private tellMistake(method: string, error: ServiceError): void {
+    const isMistake = error.errno === 'EPERM' || error.errno === 'EACCES' || (error.errno === 'ENOENT' && method === 'pool.lookup');
+    if (!isMistake || this.told.has(error.message) || this.told.size >= maxMistakes || !this.session) return;
+    this.told.add(error.message);
+    const { entity, pid, uid, program } = this.session.identity;
+    this.door.log(`refused ${JSON.stringify(entity)} (pid ${pid}, uid ${uid}, ${JSON.stringify(program)}): ${method}: ${error.message}`);
   }
 
   private async greet(params: Params): Promise<Answer> {

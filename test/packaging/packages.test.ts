@@ -6,7 +6,7 @@ import { readdirSync } from 'node:fs';
 import { promisify } from 'node:util';
 
 import { root } from '../lib/root.js';
-import { OverlayRoot } from './overlay-root.js';
+import { OverlayRoot } from '../lib/overlay-root.js';
 
 const run = promisify(execFile);
 
@@ -16,7 +16,7 @@ t.test('the packages take Ceph\'s place and give it back', async (t) => {
   const packages = readdirSync(folder).filter((name) => name.endsWith('.deb')).map((name) => `${folder}/${name}`);
   t.equal(packages.length, 2, 'both packages are built');
 
-  const machine = await OverlayRoot.start(packages);
+  const machine = await OverlayRoot.start({ files: packages });
   t.teardown(() => machine.stop());
   const multiarch = await machine.sh('gcc -print-multiarch');
   const libraries = `/usr/lib/${multiarch}`;

@@ -1,0 +1,48 @@
+// A service that was set up with the wrong key, user or pool gets Ceph's error, and the daemon's log says why.
+
+import t from 'tap';
+
+import { Host } from '../lib/host.js';
+import { cloudPools, cloudUsers } from './driver.js';
+
+t.test('mistakes in a service\'s configuration are told on both sides', async (t) => {
+  const host = await Host.start({ pools: cloudPools, users: cloudUsers });
+  t.teardown(() => host.stop());
+  await host.sh(`sed "s/client.nova/client.stranger/" /etc/ceph/ceph.client.nova.keyring >/etc/ceph/ceph.client.stranger.keyring
+    sed "s/client.glance/client.cinder/" /etc/ceph/ceph.client.glance.keyring >/etc/ceph/wrong.keyring
+    printf '[client.broken]\\n\\tkey = no base64!\\n' >/etc/ceph/ceph.client.broken.keyring
+    rbd create --size 1G volumes/volume; rbd create --size 1G images/image`);
+
+  /** What a service that runs these lines of Python gets: the error's kind and number, or "fine". Its uid is nobody's. */
+  const service = async (lines: string, conf = ''): Promise<string> => host.sh(`chmod 644 /etc/ceph/*.keyring; cat >/tmp/service.py <<'PYTHON'
+import rados, rbd
+try:
+${lines.split('\n').map((line) => `    ${line}`).join('\n')}
+    print("fine")
+except Exception as error:
+    print(type(error).__name__, error.errno)
+PYTHON
+    printf '[global]\\nmon_host = 127.0.0.1\\n${conf}\\n' >/tmp/ceph.conf; setpriv --reuid 12345 --clear-groups /usr/bin/python3 /tmp/service.py`);
+  const connect = (user: string, more = ''): string => `cluster = rados.Rados(conffile="/tmp/ceph.conf", rados_id="${user}"${more})\ncluster.connect()`;
+  const open = (user: string, pool: string): string => `${connect(user)}\nio = cluster.open_ioctx("${pool}")`;
+  const lastLine = (): string => host.log.trimEnd().split('\n').at(-1) ?? '';
+  const refused = async (what: string, lines: string, conf: string, gets: string, why: RegExp | undefined): Promise<void> => {
+    const before = host.log;
+    t.equal(await service(lines, conf), gets, `${what}: the service gets Ceph's error`);
+    if (why === undefined) t.equal(host.log, before, `${what}: the daemon never hears of it`);
+    else t.match(lastLine(), why, `${what}: the log says why`);
+  };
+
+  t.equal(await service(`${open('cinder', 'volumes')}\nrbd.Image(io, "volume").close()`), 'fine', 'a service that is set up well works');
+  await refused('another user\'s key', connect('cinder'), 'keyring = /etc/ceph/wrong.keyring', 'PermissionDeniedError 13', /^.*refused "client.cinder" \(pid \d+, uid 12345\): wrong key$/);
+  await refused('a user that does not exist', connect('stranger'), '', 'PermissionDeniedError 13', /refused "client.stranger" \(pid \d+, uid 12345\): no such user$/);
+  await refused('a keyring that is missing', connect('nobody'), '', 'ObjectNotFound 2', undefined);
+  await refused('a key that is none', connect('broken'), '', 'IOError 5', undefined);
+  await refused('a pool that does not exist', open('cinder', 'volume'), '', 'ObjectNotFound 2', /refused "client.cinder" \(pid \d+, uid 12345, "[^"]*"\): pool.lookup: .*\bvolume\b/);
+  await refused('a pool without rights', `${open('cinder-backup', 'volumes')}\nrbd.RBD().list(io)`, '', 'PermissionError 1', /refused "client.cinder-backup" .*: image.list: .*volumes/);
+  await refused('a pool with rights to read only', `${open('nova', 'images')}\nrbd.RBD().create(io, "new", 1 << 30)`, '', 'PermissionError 1', /refused "client.nova" .*: image.create: .*images/);
+  const before = host.log;
+  await service(`${open('cinder-backup', 'volumes')}\nfor _ in range(20):\n    try: rbd.RBD().list(io)\n    except rbd.PermissionError: pass`);
+  t.equal(host.log.slice(before.length).trim().split('\n').length, 1, 'a service that asks again and again is written down once');
+  t.notMatch(host.log, /AQ[A-Za-z0-9+/]{36}==/, 'no key is ever written');
+});
