@@ -28,6 +28,18 @@ export interface Capacity {
   readonly availBytes: number;
 }
 
+/** Who opens a volume, and as which. The same one is given the same access again. */
+export interface VolumeUser {
+  readonly writable: boolean;
+  readonly session: number;
+  readonly handle: number;
+  readonly pid?: number;
+  /** Another one is another access, though it is the same volume. */
+  readonly generation?: number;
+  /** An access of its own, beside what the handle has. */
+  readonly beside?: true;
+}
+
 /** A limit on a volume's I/O; `limit` 0: none. `burst` (0: none) may be used for `burstSeconds`. */
 export interface VolumeLimit {
   readonly kind: 'IOPS_TOTAL' | 'IOPS_READ' | 'IOPS_WRITE' | 'BPS_TOTAL' | 'BPS_READ' | 'BPS_WRITE';
@@ -105,7 +117,7 @@ export interface Backend {
   listVolumes(place: Place): Promise<VolumeInfo[]>;
 
   /** How a session reaches the volume. Who (session id, its handle, its process) and `writable` are for backends whose access depends on it. ENOENT. */
-  openVolume(place: Place, name: string, as: { writable: boolean; session: number; handle: number; pid?: number }): Promise<VolumeAccess>;
+  openVolume(place: Place, name: string, as: VolumeUser): Promise<VolumeAccess>;
   /** The session has closed what it was given for that handle. */
   forgetVolumes(session: number, handle: number): void;
   /** Nothing of what the session was given (one volume, or all of them) may stay open on the host: it died, or was fenced. Never fails. */

@@ -92,7 +92,7 @@ export interface OpenedLayers {
 }
 
 /** The chain that a handle sees, with volumes opened for its session but for those in `have`. The caller releases the accesses. */
-export async function openChain(ctx: Context, open: OpenImage, record: ImageRecord, options: { snapId: number | null; have: ReadonlySet<string> }): Promise<OpenedLayers> {
+export async function openChain(ctx: Context, open: OpenImage, record: ImageRecord, options: { snapId: number | null; have: ReadonlySet<string>; beside?: true }): Promise<OpenedLayers> {
   const { size, top } = viewOf(record, options.snapId);
   const layers: object[] = [];
   const accesses: VolumeAccess[] = [];
@@ -107,7 +107,9 @@ export async function openChain(ctx: Context, open: OpenImage, record: ImageReco
         continue;
       }
       const { backend, place } = await whereabouts(ctx, layer.pool);
-      const access = await backend.openVolume(place, layer.volume, { writable, session: open.session.id, handle: open.handle, pid: open.session.identity.pid });
+      const access = await backend.openVolume(place, layer.volume, {
+        writable, session: open.session.id, handle: open.handle, pid: open.session.identity.pid, generation: layer.generation, ...(options.beside ? { beside: true } : {}),
+      });
       accesses.push(access);
       const volume = access.driver === 'file'
         ? { driver: 'file', fd: fds++, size: layer.volumeSize, blockSize: access.blockSize }

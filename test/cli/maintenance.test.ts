@@ -200,7 +200,7 @@ t.test('completion and manual pages come from the same table as help', async (t)
   t.strictSame(complete('ima'), ['image']);
   t.strictSame(complete('image \'\''), ['adopt', 'ls', 'release', 'show']);
   t.ok(complete('pool map x --own').includes('--owner'));
-  t.strictSame(complete('--dir x pool \'\''), ['ls', 'map', 'show', 'unmap']);
+  t.strictSame(complete('--dir x pool \'\''), ['ls', 'map', 'qos', 'show', 'unmap']);
   t.match(await cli('completion', 'fish'), {code: 2});
   const share = join(dir, 'share');
   execFileSync(process.execPath, [fileURLToPath(new URL('../../tools/man-pages.js', import.meta.url)), share]);

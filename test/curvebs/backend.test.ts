@@ -188,6 +188,25 @@ t.test('what a dead client left open is closed, and its volume can be removed at
   test.equal(access.driver, 'nebd');
 });
 
+t.test('a session is given the same names by a restarted daemon, which so can close what it finds', async (test) => {
+  const { backend, cluster } = await setUp(test);
+  await backend.createDirectory(place);
+  await backend.createVolume(place, 'layer-1', 10 * GIB);
+  const later = new CurvebsBackend({
+    mds: cluster.mdsAddresses, nebdSocket: cluster.nebdSocket, owner: 'cbd2rbd', snapshotClone: [], timeoutMs: 5000, log: () => undefined,
+  });
+  const as = { writable: true, session: 5, handle: 2, pid: 4711, generation: 1 };
+  const [first, again] = [await backend.openVolume(place, 'layer-1', as), await later.openVolume(place, 'layer-1', as)];
+  test.same(again, first);
+  for (const other of [{ ...as, handle: 3 }, { ...as, session: 6 }, { ...as, generation: 2 }, { ...as, beside: true as const }]) {
+    test.notSame(await later.openVolume(place, 'layer-1', other), first);
+  }
+  test.equal(later.openVolumes().filter(({ session }) => session === 5).length, 4);
+  later.forgetVolumes(5, 2);
+  test.equal(later.openVolumes().filter(({ session }) => session === 5).length, 1, 'what a handle closed itself is not closed for it');
+  await later.close();
+});
+
 t.test('a removal waits a while for a volume that is in use, and then says so', async (test) => {
   const { backend, cluster } = await setUp(test);
   await backend.createDirectory(place);

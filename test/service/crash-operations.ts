@@ -1,7 +1,6 @@
 // The operations of the crash tests, and what may be seen after one was cut short: all of it or nothing.
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Json, RpcClient } from '../lib/rpc-client.js';
+import type { Fill } from './crash-ground.js';
 
 const at = { pool: 1, namespace: '' };
 /** What fills the images that are resized. */
@@ -11,8 +10,8 @@ export const smaller = 1048576 + 77;
 export const larger = 64 * 1048576 + 1;
 
 export interface Operation {
-  /** Runs without faults. `volumes` is the folder of the pool's volumes. */
-  prepare?(client: RpcClient, volumes: string): Promise<void>;
+  /** Runs without faults. */
+  prepare?(client: RpcClient, fill: Fill): Promise<void>;
   run(client: RpcClient): Promise<unknown>;
   /** The images and image@snapshots, name and size, before and after. */
   readonly outcomes: readonly (readonly [string, number][])[];
@@ -31,10 +30,10 @@ async function withSnapshot(client: RpcClient): Promise<void> {
 }
 
 const resize = (size: number): Operation => ({
-  async prepare(client, volumes) {
+  async prepare(client, fill) {
     await create(client, 'a');
     const { layers } = await client.call('image.open', { at, name: 'a', handle: 1 }) as { layers: { id: string }[] };
-    writeFileSync(join(volumes, layers[0]?.id ?? ''), Buffer.alloc(before, written), { flag: 'r+' });
+    await fill(layers[0]?.id ?? '', Buffer.alloc(before, written));
   },
   run: (client) => client.change('image.resize', { handle: 1, size, allowShrink: true }),
   outcomes: [[['a', before]], [['a', size]]],

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
 import { ServiceError } from '../../service/errors.js';
-import type { Backend, Capacity, DirectoryUsage, Place, VolumeAccess, VolumeInfo, VolumeLimit, VolumeRules } from '../backend.js';
+import type { Backend, Capacity, DirectoryUsage, Place, VolumeAccess, VolumeInfo, VolumeLimit, VolumeRules, VolumeUser } from '../backend.js';
 import { fence } from './fence.js';
 import { MdsClient, ROOT, isStatus, type FileInfo } from './mds.js';
 import { decodeComponent, directoryPath, encodeComponent, encodeOwner, nebdName, openedName } from './names.js';
@@ -168,12 +168,16 @@ export class CurvebsBackend implements Backend {
     return found.filter((info) => isVolume(info) && info.owner === owner).map((info) => ({ name: decodeComponent(info.fileName), size: info.length }));
   }
 
-  async openVolume(place: Place, name: string, as: { writable: boolean; session: number; handle: number; pid?: number }): Promise<VolumeAccess> {
+  async openVolume(place: Place, name: string, as: VolumeUser): Promise<VolumeAccess> {
     const [path, owner] = this.volumePath(place, name);
     const info = await this.mds.getFileInfo(path, owner);
     if (!isVolume(info)) throw new ServiceError('ENOENT', `'${path}' is no volume`);
-    const file = nebdName(this.token(String(as.session)), path, owner);
-    this.given.set(as.session, [...(this.given.get(as.session) ?? []), { handle: as.handle, path, file, pid: as.pid ?? 0 }]);
+    // What a session had from an earlier daemon is known by its name, for it is given that name again.
+    const isLasting = as.session > 0 && !as.beside;
+    const token = isLasting ? `cbd2rbd-${this.host}-${as.session}-${as.handle}.${as.generation ?? 0}` : this.token(String(as.session));
+    const file = nebdName(token, path, owner);
+    const given = (this.given.get(as.session) ?? []).filter((each) => each.file !== file);
+    this.given.set(as.session, [...given, { handle: as.handle, path, file, pid: as.pid ?? 0 }]);
     const blockSize = info.blocksize === 512 ? 512 : 4096;
     return { driver: 'nebd', socket: this.options.nebdSocket, file, size: info.length, blockSize };
   }

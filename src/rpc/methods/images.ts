@@ -61,7 +61,7 @@ export const imageMethods: Methods = {
     const open = await openFor(call, 'rx');
     const snapId = call.params.has('snapId') ? call.params.number('snapId') : null;
     const record = await imageById(call.ctx, open.image);
-    const { layers, accesses } = await openChain(call.ctx, open, record, { snapId, have: have(call) });
+    const { layers, accesses } = await openChain(call.ctx, open, record, { snapId, have: have(call), beside: true });
     const fds = descriptorsOf(accesses);
     for (const { id } of layers as { id: string }[]) open.alsoShows.add(id);
     return { result: { layers, size: viewOf(record, snapId).size, fds: fds.length }, fds, sent: () => releaseAll(accesses) };
