@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <nlohmann/json.hpp>
 
+#include "rbd/copy.h"
 #include "rbd/create.h"
 #include "rbd/data_copy.h"
 #include "rbd/guard.h"
@@ -37,16 +38,6 @@ ImageOptions options_like(const ImageState& source, const ImageOptions* given) {
     otherwise(RBD_IMAGE_OPTION_STRIPE_COUNT, source.stripe_count);
   }
   return options;
-}
-
-int copy_metadata(Image& source, Image& target) {
-  Reply entries = source.call("image.metadata.list", {{"start", ""}, {"max", 0}});
-  if (entries.error != 0) return entries.error;
-  for (const Json& entry : entries.result->at("entries")) {
-    Reply reply = target.change("image.metadata.set", {{"key", entry.at("name")}, {"value", entry.at("value")}});
-    if (reply.error != 0) return reply.error;
-  }
-  return 0;
 }
 
 int copy_into(Image& source, Image& target, CopyOptions options) {
@@ -90,6 +81,16 @@ CopyOptions reporting_to(librbd_progress_fn_t callback, void* argument) {
 }
 
 }  // namespace
+
+int copy_metadata(Image& source, Image& target) {
+  Reply entries = source.call("image.metadata.list", {{"start", ""}, {"max", 0}});
+  if (entries.error != 0) return entries.error;
+  for (const Json& entry : entries.result->at("entries")) {
+    Reply reply = target.change("image.metadata.set", {{"key", entry.at("name")}, {"value", entry.at("value")}});
+    if (reply.error != 0) return reply.error;
+  }
+  return 0;
+}
 
 }  // namespace cbd::rbd
 

@@ -12,6 +12,7 @@ namespace cbd::rbd {
 int create_image(const rados::IoCtx& at, const char* name, uint64_t size, const ImageOptions& options, int* order) {
   if (name == nullptr) return -EINVAL;
   if (size > kMaxWireNumber) return -EINVAL;
+  if (options.has(RBD_IMAGE_OPTION_CLONE_FORMAT) || options.has(RBD_IMAGE_OPTION_FLATTEN)) return -EINVAL;  // a clone's alone
   for (int mask : {RBD_IMAGE_OPTION_FEATURES, RBD_IMAGE_OPTION_FEATURES_SET, RBD_IMAGE_OPTION_FEATURES_CLEAR}) {
     if (options.number(mask).value_or(0) > kMaxWireNumber) return -ENOSYS;
   }

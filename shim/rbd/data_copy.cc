@@ -36,7 +36,7 @@ class Copy {
     for (uint64_t at = 0; at < options_.length && error() == 0;) {
       const uint64_t end = std::min(options_.length, at + kWindow);
       extents.clear();
-      if (int failed = source_.extents(at, end - at, extents)) fail(failed);
+      if (int failed = find_extents(at, end - at, extents)) fail(failed);
       for (const Extent& extent : extents) {
         if (error() != 0) break;
         take(extent);
@@ -48,6 +48,10 @@ class Copy {
   }
 
  private:
+  int find_extents(uint64_t offset, uint64_t length, std::vector<Extent>& out) {
+    return options_.extents ? options_.extents(offset, length, out) : source_.extents(offset, length, out);
+  }
+
   // One chunk on its way: read, then written run by run.
   struct Slot {
     Copy* copy = nullptr;

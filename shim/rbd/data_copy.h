@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "rbd/image_io.h"
 
@@ -12,6 +13,8 @@ struct CopyOptions {
   uint64_t length = 0;          // bytes from offset 0; both images hold them
   uint64_t grain = 64 * 1024;   // runs of zeroes of this length are not written
   bool is_target_empty = true;  // otherwise what is a hole in the source is made one in the target
+  // What to copy of [offset, offset + length), in order, where that is not all of it: data is written, the rest made holes.
+  std::function<int(uint64_t offset, uint64_t length, std::vector<block::Extent>& out)> extents;
   // Called with the bytes done and in all, on the calling thread; a negative result ends the copy in -ECANCELED.
   std::function<int(uint64_t, uint64_t)> progress;
 };

@@ -15,6 +15,7 @@ using block::Extent;
 
 // How much of an image is looked at in one go: bounds the memory that a walk over a large image takes.
 constexpr uint64_t kWindow = uint64_t{1} << 30;
+constexpr uint64_t kBlock = 4096;
 
 using Show = int (*)(uint64_t, size_t, int, void*);
 
@@ -72,37 +73,6 @@ int show_objects(const Walk& walk, const std::vector<Extent>& extents) {
   return show_current();
 }
 
-// A chain to compare the image's own with, over the volumes that the image has open and those that it lacks.
-struct OlderChain {
-  explicit OlderChain(Image& image) : volumes(image.io().volumes()), chain([](bool) {}) {}
-
-  // What the image inherits of its parent.
-  int open_inherited(const ImageState& state) {
-    std::vector<LayerState> layers;
-    for (const LayerState& layer : state.layers) {
-      if (layer.is_inherited) layers.push_back(layer);
-    }
-    std::vector<block::LayerSpec> specs;
-    int error = volumes.update(layers, {}, specs);
-    return error != 0 ? error : chain.set_layers(std::move(specs), state.size, block::Chain::Leave::read);
-  }
-
-  // One of the image's snapshots.
-  int open_snap(Image& image, uint64_t snap_id) {
-    Reply reply = image.call("layer.chain", {{"snapId", snap_id}, {"have", volumes.ids()}});
-    if (reply.error != 0) return reply.error;
-    std::vector<LayerState> layers;
-    int error = parse_layers(reply.result->at("layers"), layers);
-    std::vector<block::LayerSpec> specs;
-    if (error == 0) error = volumes.update(layers, std::move(reply.fds), specs);
-    if (error == 0) error = chain.set_layers(std::move(specs), reply.result->at("size"), block::Chain::Leave::read);
-    return error;
-  }
-
-  Volumes volumes;
-  block::Chain chain;
-};
-
 // Chains can be compared only with leave to read; a read asks for it, and waits.
 int ensure_readable(Image& image) {
   if (image.io().own() != Own::none) return 0;
@@ -117,13 +87,12 @@ int ensure_readable(Image& image) {
 }
 
 int diff_since(Image& image, OlderChain& from, const Walk& walk) {
-  if (int error = ensure_readable(image)) return error;
   std::vector<Extent> extents;
   const uint64_t window = std::max(kWindow, walk.object);
   for (uint64_t at = walk.offset; at < walk.offset + walk.length;) {
     const uint64_t end = std::min(walk.offset + walk.length, (at / window + 1) * window);
     extents.clear();
-    int error = image.io().chain().changes_since(&from.chain, at, end - at, extents);
+    int error = changes_since(image, &from.chain, at, end - at, extents);
     if (error == 0) error = walk.whole_object ? show_objects(walk, extents) : show_exactly(walk, extents);
     if (error != 0) return error;
     at = end;
@@ -163,6 +132,43 @@ int diff(rbd_image_t handle, bool is_from_nothing, Find&& find, Walk walk) {
 }
 
 }  // namespace
+
+OlderChain::OlderChain(Image& image) : volumes(image.io().volumes()), chain([](bool) {}) {}
+
+int OlderChain::open_inherited(const ImageState& state) {
+  std::vector<LayerState> layers;
+  for (const LayerState& layer : state.layers) {
+    if (layer.is_inherited) layers.push_back(layer);
+  }
+  std::vector<block::LayerSpec> specs;
+  int error = volumes.update(layers, {}, specs);
+  return error != 0 ? error : chain.set_layers(std::move(specs), state.size, block::Chain::Leave::read);
+}
+
+int OlderChain::open_snap(Image& image, uint64_t snap_id) {
+  Reply reply = image.call("layer.chain", {{"snapId", snap_id}, {"have", volumes.ids()}});
+  if (reply.error != 0) return reply.error;
+  std::vector<LayerState> layers;
+  int error = parse_layers(reply.result->at("layers"), layers);
+  std::vector<block::LayerSpec> specs;
+  if (error == 0) error = volumes.update(layers, std::move(reply.fds), specs);
+  if (error == 0) error = chain.set_layers(std::move(specs), reply.result->at("size"), block::Chain::Leave::read);
+  return error;
+}
+
+int changes_since(Image& image, block::Chain* older, uint64_t offset, uint64_t length, std::vector<Extent>& out) {
+  if (int error = ensure_readable(image)) return error;
+  // Chains are compared in whole blocks.
+  const uint64_t begin = offset / kBlock * kBlock, end = (offset + length + kBlock - 1) / kBlock * kBlock;
+  std::vector<Extent> found;
+  if (int error = image.io().chain().changes_since(older, begin, end - begin, found)) return error;
+  for (const Extent& extent : found) {
+    const uint64_t from = std::max(extent.offset, offset);
+    const uint64_t to = std::min(extent.offset + extent.length, offset + length);
+    if (from < to) out.push_back({extent.kind, from, to - from});
+  }
+  return 0;
+}
 
 int for_each_window(Image& image, uint64_t offset, uint64_t length, uint64_t window,
                     const std::function<int(const std::vector<Extent>&)>& look) {

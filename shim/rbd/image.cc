@@ -74,6 +74,7 @@ Json Image::target_json() const {
     params["name"] = target_.name;
   }
   if (!target_.snap.empty()) params["snap"] = target_.snap;
+  if (target_.snap_id) params["snapId"] = *target_.snap_id;
   return params;
 }
 
@@ -140,7 +141,10 @@ bool Image::is_read_only() const {
 
 Reply Image::call(const char* method, Json params, const std::function<int(uint64_t, uint64_t)>& progress) {
   params["handle"] = handle_;
-  return at_.client->call(method, std::move(params), 0, progress);
+  Reply reply = at_.client->call(method, std::move(params), 0, progress);
+  // Some calls bring the automatic lock with them.
+  if (reply.error == 0 && reply.result->value("hasLock", false)) has_lock_.store(true);
+  return reply;
 }
 
 Reply Image::change(const char* method, Json params, const std::function<int(uint64_t, uint64_t)>& progress) {
@@ -347,11 +351,15 @@ bool Image::wait_on_thread(Completion& completion) {
   return true;
 }
 
-void Image::note_write() {
-  if (!is_dirty_.load(std::memory_order_relaxed)) is_dirty_.store(true, std::memory_order_relaxed);
+void Image::note_lock() {
   if (!has_lock_.load(std::memory_order_relaxed) && !has_lock_.exchange(true)) {
     at_.client->notify("image.wrote", {{"handle", handle_}});
   }
+}
+
+void Image::note_write() {
+  if (!is_dirty_.load(std::memory_order_relaxed)) is_dirty_.store(true, std::memory_order_relaxed);
+  note_lock();
   const int64_t now = coarse_seconds();
   int64_t due = next_write_touch_.load(std::memory_order_relaxed);
   if (now < due) return;
@@ -421,6 +429,8 @@ void Image::on_call(const std::string& method, const Json& params, std::vector<U
 }
 
 void Image::on_reconnect() {
+  // While it is being opened there is nothing to take up: that call is sent again.
+  if (state() == nullptr) return;
   Json params = target_json();
   const Own own = io_->own();
   // In a forked child this is another session's handle, which holds nothing.

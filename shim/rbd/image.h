@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -33,6 +34,7 @@ using control::Reply;
 struct OpenTarget {
   std::string name, id;  // one of the two
   std::string snap;      // "" is the image itself
+  std::optional<uint64_t> snap_id;  // in place of a name
   bool read_only = false;
 };
 
@@ -93,6 +95,8 @@ class Image : public control::Listener, public CompletionOwner, public control::
   // A write is about to be submitted: says so to the daemon where it must know (never waits for it).
   void note_write();
   void note_read();
+  // The same for what takes the lock by itself without writing.
+  void note_lock();
   // Whether this handle is the one that wrote last, as librbd's automatic exclusive lock would have it.
   bool owns_lock() const;
   // What this handle did itself to the managed lock.

@@ -185,6 +185,8 @@ export const create: Case[] = [
   withOptions('format 1', { format: 1 }),
   withOptions('format 2', { format: 2 }),
   withOptions('format 3', { format: 3 }),
+  ...[0, 1, 2, 3].map((n) => withOptions(`clone format ${n}`, { cloneFormat: n })),
+  withOptions('flatten', { flatten: 1 }),
   withOptions('a data pool that does not exist', { dataPool: 'nopool' }),
   withOptions('a data pool', { dataPool: 'conform2' }),
   withOptions('its own pool as data pool', { dataPool: 'conform' }),

@@ -1,6 +1,7 @@
 // Every case, by area. An area's expectations stand in expected/AREA.json.
 import type { Case } from '../context.js';
 import { create } from './create.js';
+import { deepCopy } from './deep-copy.js';
 import { io } from './io.js';
 import { locks } from './locks.js';
 import { metadata } from './metadata.js';
@@ -9,6 +10,6 @@ import { resize } from './resize.js';
 import { snapshots } from './snapshots.js';
 import { spacesCases } from './spaces.js';
 
-export const areas: Record<string, Case[]> = { create, open, resize, io, metadata, locks, spaces: spacesCases, snapshots };
+export const areas: Record<string, Case[]> = { create, open, resize, io, metadata, locks, spaces: spacesCases, snapshots, 'deep-copy': deepCopy };
 
 export const cases: Case[] = Object.values(areas).flat();
