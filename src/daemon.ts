@@ -16,6 +16,7 @@ import { maintenanceMethods } from './rpc/maintenance.js';
 import { nativeLayerWorker } from './native/layer-worker.js';
 import type { Methods } from './rpc/method.js';
 import { imageMethods } from './rpc/methods/images.js';
+import { withLockTakers } from './rpc/methods/lock-takers.js';
 import { monMethods } from './rpc/methods/mon.js';
 import { objectMethods } from './rpc/methods/objects.js';
 import { poolMethods } from './rpc/methods/pools.js';
@@ -135,7 +136,7 @@ function allMethods(cluster: Cluster, about: { config: Config; stop: () => void 
   const adminRpc: Methods = Object.fromEntries([...admin].map(([name, method]) => [
     name, async ({ identity, params }) => ({ result: (await method(identity, params.fields)) as object }),
   ]));
-  const rbd: Methods = { ...imageMethods, ...snapshotMethods, ...objectMethods, ...poolMethods, ...trashMethods };
+  const rbd: Methods = { ...withLockTakers({ ...imageMethods, ...snapshotMethods }), ...objectMethods, ...poolMethods, ...trashMethods };
   return { ...rbd, ...monMethods(cluster, rbd), ...adminRpc };
 }
 

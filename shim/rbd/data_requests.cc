@@ -245,6 +245,7 @@ void copy_data_in(BufferPool& pool, Transfer& transfer) {
 Verdict prepare_flush(Image& image, Transfer& transfer) {
   // A handle that cannot write has nothing to flush.
   if (image.is_read_only()) return Verdict::done(0);
+  image.note_lock();
   set_range(transfer, Op::flush, 0, 0);
   transfer.result = 0;
   return Verdict::ready();

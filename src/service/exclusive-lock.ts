@@ -47,6 +47,12 @@ export function noteWriter(ctx: Context, open: OpenImage): void {
   before?.session.channel?.notify('image.lockMoved', { handle: before.handle });
 }
 
+/** The same for a call that changes the image; `from` 'free': only where nobody wrote. True where the lock is the handle's now. */
+export function takeLockByUse(ctx: Context, open: OpenImage, { from }: { from: 'free' | 'any' }): boolean {
+  if (from === 'any' || !ctx.sessions.writerOf(open.image)) noteWriter(ctx, open);
+  return ctx.sessions.writerOf(open.image) === open;
+}
+
 /** EINVAL without the feature, ENOENT where nobody holds it, EBUSY where `address` does not. */
 export async function breakExclusiveLock(ctx: Context, open: OpenImage, address: string): Promise<void> {
   await requireFeature(ctx, open.image);

@@ -3,6 +3,8 @@
 import { changed } from './state.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
+import { Feature } from './features.js';
+import { imageById } from './images.js';
 import { keys, type ExclusiveLockRecord, type ImageRef, type LockRecord } from './records.js';
 import type { OpenImage, Session } from './sessions.js';
 import { readRecord, transact } from './transact.js';
@@ -13,13 +15,13 @@ export interface LockRequest {
   readonly exclusive: boolean;
 }
 
-/** EEXIST where this client holds it with this cookie; EBUSY where another does, or the kind or tag differs. */
+/** EEXIST where this client holds it with this cookie; EBUSY where another does, where the kind or tag differs, or while a writer has the lock by itself. */
 export async function addLock(ctx: Context, open: OpenImage, { cookie, tag, exclusive }: LockRequest): Promise<void> {
   const { session } = open;
   await transact(ctx.store, async (tx) => {
     const lock = await tx.get<LockRecord>(keys.lock(open.image));
     const lockers = lock?.lockers ?? [];
-    const managed = await tx.get<ExclusiveLockRecord>(keys.exclusiveLock(open.image));
+    const managed = await tx.get<ExclusiveLockRecord>(keys.exclusiveLock(open.image)) ?? await automaticHolder(ctx, open.image);
     if (managed) throw new ServiceError('EBUSY', `${managed.address} holds the exclusive lock`);
     if (lock && lock.tag !== tag) throw new ServiceError('EBUSY', `the lock is held with tag ${lock.tag}`);
     if (lockers.some((held) => held.client === session.client && held.cookie === cookie)) {
@@ -43,14 +45,21 @@ export async function breakLock(ctx: Context, open: OpenImage, held: { client: s
   await dropLocker(ctx, open.image, held);
 }
 
-/** The lock as Ceph shows it; one that was taken with lock_acquire is there with the tag "internal". */
+/** The lock as Ceph shows it; one that was taken with lock_acquire, or that a writer has by itself, is there with the tag "internal". */
 export async function readLock(ctx: Context, image: ImageRef): Promise<LockRecord> {
-  const managed = await readRecord<ExclusiveLockRecord>(ctx.store, keys.exclusiveLock(image));
+  const managed = await readRecord<ExclusiveLockRecord>(ctx.store, keys.exclusiveLock(image)) ?? await automaticHolder(ctx, image);
   if (managed) {
     const { session, handle, address } = managed;
     return { tag: 'internal', exclusive: true, lockers: [{ client: `client.${session}`, cookie: `auto ${handle}`, address, session }] };
   }
   return (await readRecord<LockRecord>(ctx.store, keys.lock(image))) ?? { tag: '', exclusive: false, lockers: [] };
+}
+
+/** Who wrote last to an image that has the feature: he has RBD's lock without having asked for it. */
+async function automaticHolder(ctx: Context, image: ImageRef): Promise<ExclusiveLockRecord | undefined> {
+  const writer = ctx.sessions.writerOf(image);
+  if (!writer || ((await imageById(ctx, image)).features & Feature.EXCLUSIVE_LOCK) === 0) return undefined;
+  return { session: writer.session.id, handle: writer.handle, address: writer.session.address };
 }
 
 /** A process died: what it held is free. */

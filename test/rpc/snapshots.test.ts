@@ -14,14 +14,15 @@ const a = await d.client();
 const b = await d.client();
 
 const files = (): string[] => readdirSync(join(d.config.localRoot, 'pool-1'));
-const create = (name: string) => a.call('image.create', { at, name, size: 8 * MiB, options: {} });
+const create = (name: string, options: Json = {}) => a.call('image.create', { at, name, size: 8 * MiB, options });
 const open = (c: RpcClient, name: string, handle: number, more: Json = {}) => c.call('image.open', { at, name, handle, ...more });
 const layersOf = (state: Json): Json[] => state['layers'] as Json[];
 const asked = (c: RpcClient): string[] => c.asked.splice(0).map(({ method, params }) => `${method} ${String(params['handle'])}${params['to'] ? ` ${String(params['to'])}` : ''}`);
 const lastState = (c: RpcClient): Json => (c.asked.at(-1)?.params['state'] ?? {}) as Json;
 
 t.test('a snapshot freezes the head, quiesces who writes, and tells all', async (t) => {
-  await create('s');
+  // Without the exclusive-lock feature: who changes such an image takes no lock by it.
+  await create('s', { features: 1 });
   const [plain] = layersOf(await open(a, 's', 1));
   await open(b, 's', 1, { readOnly: true });
   asked(a); asked(b);
