@@ -3,7 +3,7 @@ import type { Backend } from '../backend/backend.js';
 import type { Store } from '../store/store.js';
 import { ServiceError } from './errors.js';
 import type { LayerWorker } from './layer-worker.js';
-import type { MergeProgress } from './merge.js';
+import type { Merger, MergeProgress } from './merge.js';
 import { KeyedLock } from './keyed-lock.js';
 import { Ops } from './ops.js';
 import type { IntentRecord, Time } from './records.js';
@@ -47,10 +47,8 @@ export class Context {
   retryRemovals: (() => void) | undefined;
   /** The merge that is going on. */
   merging: MergeProgress | undefined;
-  /** Set where layers are merged in the background. */
-  stirMerging: (() => void) | undefined;
-  /** Resolves when the merging that was stirred has ended. */
-  mergingDone: (() => Promise<void>) | undefined;
+  /** Where layers are merged in the background. */
+  merger: Merger | undefined;
   private serial = Date.now() * 1000;
   private readonly clock: () => number;
 

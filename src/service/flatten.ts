@@ -4,7 +4,7 @@ import { OpFeature, childLeft } from './children.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { imageById } from './images.js';
-import { readChain, release } from './layers.js';
+import { lookAgain, readChain, release } from './layers.js';
 import { openForWork } from './layer-worker.js';
 import { mergeLater } from './merge.js';
 import { whileQuiesced } from './quiesce.js';
@@ -38,7 +38,7 @@ export async function flattenImage(ctx: Context, image: ImageRef, request: Flatt
     }
     await childLeft(ctx, record.parent);
     await finishRemovals(ctx, intents);
-    mergeLater(ctx);
+    mergeLater(ctx, image);
     return {};
   });
 }
@@ -105,7 +105,7 @@ export async function copyChain(
   const { link, length } = from;
   if (length === 0) return;
   for (;;) {
-    const chain = await readChain(ctx, link, length);
+    const chain = await lookAgain(() => readChain(ctx, link, length));
     const work = await openForWork(ctx, [...chain, { layer: target, visible: length }], { writable: target.id });
     // A merge made the chain another one meanwhile.
     if (!work) continue;

@@ -1,5 +1,5 @@
 // Layers and the chains that they form: how one is referred to, frozen, released, and what a chain looks like.
-import type { VolumeAccess } from '../backend/backend.js';
+import type { Backend, VolumeAccess } from '../backend/backend.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { keys, type ImageRecord, type IntentRecord, type LayerRecord, type Link, type SnapRecord } from './records.js';
@@ -26,13 +26,42 @@ export interface ChainLayer {
   readonly visible: number;
 }
 
-/** The layers from `link` downwards, the newest first, up to `size` bytes of them. */
+/** What was being looked at was changed meanwhile: a layer was merged, an image rolled back. A second look finds what is there now. */
+export class ChainMoved extends ServiceError {
+  constructor(message: string) {
+    super('EIO', message);
+  }
+}
+
+/** Runs `look`, which reads a chain and opens its volumes, again as long as somebody changes the chain under it. EIO where a volume stays away. */
+export async function lookAgain<T>(look: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await look();
+    } catch (error) {
+      if (!(error instanceof ChainMoved) || tries === 20) throw error;
+    }
+  }
+}
+
+/** Opens a layer's volume. Within `lookAgain` only. */
+export async function openLayer(ctx: Context, layer: LayerRecord, as: Parameters<Backend['openVolume']>[2]): Promise<VolumeAccess> {
+  const { backend, place } = await whereabouts(ctx, layer.pool);
+  try {
+    return await backend.openVolume(place, layer.volume, as);
+  } catch (error) {
+    if (error instanceof ServiceError && error.errno === 'ENOENT') throw new ChainMoved(`the volume of layer ${layer.id} is gone`);
+    throw error;
+  }
+}
+
+/** The layers from `link` downwards, the newest first, up to `size` bytes of them. Within `lookAgain` only. */
 export async function readChain(ctx: Context, link: Link, size: number): Promise<ChainLayer[]> {
   const chain: ChainLayer[] = [];
   let visible = size;
   for (let at: Link | null = link; at; at = chain.at(-1)?.layer.parent ?? null) {
     const layer: LayerRecord | undefined = await readRecord<LayerRecord>(ctx.store, keys.layer(at.layer));
-    if (!layer) throw new ServiceError('EIO', `layer ${at.layer} has no record`);
+    if (!layer) throw new ChainMoved(`layer ${at.layer} has no record`);
     visible = Math.min(visible, at.overlap);
     chain.push({ layer, visible });
   }
@@ -91,7 +120,7 @@ export interface OpenedLayers {
   readonly accesses: VolumeAccess[];
 }
 
-/** The chain that a handle sees, with volumes opened for its session but for those in `have`. The caller releases the accesses. */
+/** The chain that a handle sees, with volumes opened for its session but for those in `have`. The caller releases the accesses. Within `lookAgain` only. */
 export async function openChain(ctx: Context, open: OpenImage, record: ImageRecord, options: { snapId: number | null; have: ReadonlySet<string>; beside?: true }): Promise<OpenedLayers> {
   const { size, top } = viewOf(record, options.snapId);
   const layers: object[] = [];
@@ -106,8 +135,7 @@ export async function openChain(ctx: Context, open: OpenImage, record: ImageReco
         layers.push(shown);
         continue;
       }
-      const { backend, place } = await whereabouts(ctx, layer.pool);
-      const access = await backend.openVolume(place, layer.volume, {
+      const access = await openLayer(ctx, layer, {
         writable, session: open.session.id, handle: open.handle, pid: open.session.identity.pid, generation: layer.generation, ...(options.beside ? { beside: true } : {}),
       });
       accesses.push(access);

@@ -1,62 +1,104 @@
 // Chains are kept short in the background: a frozen cow layer whose parent nothing else refers to is merged into it. The
 // volume below gets the blocks; then one commit lets the layer stand on that volume. Until then readers see the same bytes
 // from the layer above, so that a crash at any point leaves a chain that reads as before, and the work is done again.
+import { faultPoint } from '../fault.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { volumeBytes } from './layers.js';
 import { openForWork } from './layer-worker.js';
-import { keys, type IntentRecord, type LayerRecord } from './records.js';
+import { imageKey, keys, type ImageRecord, type ImageRef, type IntentRecord, type LayerRecord } from './records.js';
 import { changed } from './state.js';
-import { transact } from './transact.js';
+import { readRecord, transact } from './transact.js';
 import { condemnVolume, finishRemovals, volumeSizeFor, whereabouts } from './volumes.js';
 
+/** The merge that is going on, for `cbd2rbd status`. */
 export interface MergeProgress {
   readonly layer: string;
+  /** The name of the image whose chain becomes shorter; of one of them, where there are several. */
+  readonly image: string;
   done: number;
   total: number;
 }
 
-/** Looks for layers to merge, soon. */
-export function mergeLater(ctx: Context): void {
-  ctx.stirMerging?.();
+/** Looks through the chains of the image, soon: something in them changed. */
+export function mergeLater(ctx: Context, image: ImageRef): void {
+  ctx.merger?.look(image);
 }
 
 /** Resolves when nothing is left to merge. EOPNOTSUPP where layers are not merged. */
 export async function mergeAll(ctx: Context): Promise<void> {
   ctx.layerWorker();
-  ctx.stirMerging?.();
-  await ctx.mergingDone?.();
+  ctx.merger?.lookEverywhere();
+  await ctx.merger?.idle();
 }
 
 /** Merges in the background, one at a time, from now on. Returns how to stop (resolves when the current merge has ended). */
 export function startMerging(ctx: Context): () => Promise<void> {
   if (!ctx.canWorkOnLayers) return async () => undefined;
-  let stopping = false;
-  let running: Promise<void> | undefined;
-  let again = false;
-  const run = async (): Promise<void> => {
-    do {
-      again = false;
-      try {
-        while (!stopping && await mergeOne(ctx, () => !stopping));
-      } catch (error) {
-        ctx.log(`merging layers: ${String(error)}`);
-      }
-    } while (again && !stopping);
-    running = undefined;
-  };
-  ctx.stirMerging = () => {
-    if (running) again = true;
-    else running = run();
-  };
-  ctx.mergingDone = async () => { await running; };
-  ctx.stirMerging();
+  const merger = new Merger(ctx);
+  ctx.merger = merger;
+  merger.lookEverywhere();
   return async () => {
-    stopping = true;
-    ctx.stirMerging = undefined;
-    ctx.mergingDone = undefined;
-    await running;
+    ctx.merger = undefined;
+    await merger.stop();
   };
+}
+
+/** Which images are to be looked through, and the one look that is going on. */
+export class Merger {
+  private readonly waiting = new Map<string, ImageRef>();
+  private current: ImageRef | undefined;
+  private everywhere = false;
+  private stopping = false;
+  private running: Promise<void> | undefined;
+
+  constructor(private readonly ctx: Context) {}
+
+  /** How many images are still to be looked through, the current one among them. */
+  get backlog(): number {
+    return this.waiting.size + (this.current ? 1 : 0);
+  }
+
+  look(image: ImageRef): void {
+    this.waiting.set(imageKey(image), image);
+    this.running ??= this.run();
+  }
+
+  /** After a start: what an earlier daemon began, or saw coming. */
+  lookEverywhere(): void {
+    this.everywhere = true;
+    this.running ??= this.run();
+  }
+
+  /** Resolves when nothing is left to look through. */
+  async idle(): Promise<void> {
+    await this.running;
+  }
+
+  async stop(): Promise<void> {
+    this.stopping = true;
+    await this.running;
+  }
+
+  private async run(): Promise<void> {
+    while (!this.stopping && (this.everywhere || this.waiting.size > 0)) {
+      const [next] = this.waiting.values();
+      try {
+        if (this.everywhere) {
+          this.everywhere = false;
+          for (const image of await imagesWithPairs(this.ctx)) this.waiting.set(imageKey(image), image);
+        } else if (next) {
+          this.waiting.delete(imageKey(next));
+          this.current = next;
+          while (!this.stopping && await mergeOne(this.ctx, next, () => !this.stopping));
+        }
+      } catch (error) {
+        this.ctx.log(`merging layers: ${String(error)}`);
+      }
+      this.current = undefined;
+    }
+    this.running = undefined;
+  }
 }
 
 interface Pair {
@@ -66,18 +108,21 @@ interface Pair {
   readonly overlap: number;
 }
 
-/** Merges the pair that costs least. False where there is none. */
-async function mergeOne(ctx: Context, goOn: () => boolean): Promise<boolean> {
-  const [pair] = (await findPairs(ctx)).sort((a, b) => a.upper.volumeSize - b.upper.volumeSize);
+/** Merges the pair of the image's chains that costs least. False where there is none. */
+async function mergeOne(ctx: Context, image: ImageRef, goOn: () => boolean): Promise<boolean> {
+  const record = await readRecord<ImageRecord>(ctx.store, keys.image(image));
+  if (!record) return false;
+  const [pair] = (await findPairs(ctx, record)).sort((a, b) => a.upper.volumeSize - b.upper.volumeSize);
   if (!pair) return false;
   const { upper, lower, overlap } = pair;
   const { backend, place } = await whereabouts(ctx, lower.pool);
   const volumeSize = Math.max(lower.volumeSize, volumeSizeFor(backend, volumeBytes(lower.kind, Math.max(upper.size, lower.size))));
+  faultPoint('merge');
   await backend.extendVolume(place, lower.volume, volumeSize);
   const work = await openForWork(ctx, [{ layer: upper, visible: upper.size }, { layer: { ...lower, volumeSize }, visible: overlap }], { writable: lower.id });
   // One of them went meanwhile: there is something else to be done, or nothing.
   if (!work) return true;
-  const progress: MergeProgress = { layer: upper.id, done: 0, total: 0 };
+  const progress: MergeProgress = { layer: upper.id, image: record.name, done: 0, total: upper.size };
   ctx.merging = progress;
   try {
     const [from, into] = work.volumes;
@@ -85,6 +130,7 @@ async function mergeOne(ctx: Context, goOn: () => boolean): Promise<boolean> {
     await ctx.layerWorker().merge({
       upper: from, lower: into,
       onProgress: (done, total) => {
+        faultPoint('merge');
         Object.assign(progress, { done, total });
         return goOn();
       },
@@ -93,19 +139,44 @@ async function mergeOne(ctx: Context, goOn: () => boolean): Promise<boolean> {
     work.release();
     ctx.merging = undefined;
   }
+  faultPoint('merge');
   await commitMerge(ctx, pair, volumeSize);
   return true;
 }
 
-async function findPairs(ctx: Context): Promise<Pair[]> {
-  const entries = await ctx.store.list({ prefix: keys.layers });
-  const layers = new Map(entries.map(({ value }) => JSON.parse(value) as LayerRecord).map((layer) => [layer.id, layer]));
+/** In the chains of the image and of its snapshots. */
+async function findPairs(ctx: Context, record: ImageRecord): Promise<Pair[]> {
+  const seen = new Map<string, LayerRecord>();
   const pairs: Pair[] = [];
-  for (const upper of layers.values()) {
-    const lower = upper.parent && layers.get(upper.parent.layer);
-    if (lower && isPair(upper, lower) && !ctx.isPinned(lower.volume)) pairs.push({ upper, lower, overlap: upper.parent?.overlap ?? 0 });
+  for (const { top } of [record, ...record.snaps]) {
+    let upper: LayerRecord | undefined;
+    for (let id: string | undefined = top.layer; id !== undefined && !seen.has(id);) {
+      const layer: LayerRecord | undefined = await readRecord<LayerRecord>(ctx.store, keys.layer(id));
+      if (!layer) break;
+      seen.set(id, layer);
+      if (upper && isPair(upper, layer) && !ctx.isPinned(layer.volume)) pairs.push({ upper, lower: layer, overlap: upper.parent?.overlap ?? 0 });
+      upper = layer;
+      id = layer.parent?.layer;
+    }
   }
   return pairs;
+}
+
+/** Reads every layer: only at a start. */
+async function imagesWithPairs(ctx: Context): Promise<ImageRef[]> {
+  const layers = new Map<string, LayerRecord>();
+  for (const { value } of await ctx.store.list({ prefix: keys.layers })) {
+    const layer = JSON.parse(value) as LayerRecord;
+    layers.set(layer.id, layer);
+  }
+  const owners = new Set<string>();
+  for (const upper of layers.values()) {
+    const lower = upper.parent && layers.get(upper.parent.layer);
+    if (lower && isPair(upper, lower)) owners.add(upper.image);
+  }
+  if (owners.size === 0) return [];
+  const images = (await ctx.store.list({ prefix: keys.allImages })).map(({ value }) => JSON.parse(value) as ImageRecord);
+  return images.filter(({ id }) => owners.has(id)).map(({ pool, namespace, id }) => ({ pool, namespace, id }));
 }
 
 /** Both frozen, nobody else sees the lower one. */

@@ -24,6 +24,9 @@ export interface OpenRequest {
 
 /** ENOENT for a missing image or snapshot; EEXIST where the handle is taken. */
 export async function openImage(ctx: Context, session: Session, request: OpenRequest): Promise<OpenedState> {
+  // The connection was lost before the answer to an open arrived, and the client asks again.
+  const unanswered = session.handles.get(request.handle);
+  if (unanswered && !unanswered.attached) await ctx.sessions.closed(unanswered);
   let record = await findRequested(ctx, request);
   while (ctx.removing.has(imageKey(record))) {
     await ctx.imageLocks.run(imageKey(record), async () => undefined);

@@ -77,7 +77,7 @@ async function shrink(ctx: Context, image: ImageRecord, request: ResizeRequest, 
     tx.put(keys.image(image), shrunk(frozen, request.size));
     return finish(tx, {});
   }));
-  mergeLater(ctx);
+  mergeLater(ctx, image);
   return answer;
 }
 

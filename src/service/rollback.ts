@@ -21,5 +21,5 @@ export async function rollBack(ctx: Context, image: ImageRef, { name, op }: { na
     return finish(tx, condemned);
   })));
   await finishRemovals(ctx, intents);
-  mergeLater(ctx);
+  mergeLater(ctx, image);
 }

@@ -38,7 +38,7 @@ export async function createSnapshot(ctx: Context, image: ImageRef, { name, op }
       return finish(tx, { id });
     }));
   });
-  mergeLater(ctx);
+  mergeLater(ctx, image);
   return made;
 }
 
@@ -68,7 +68,7 @@ export async function removeSnapshot(ctx: Context, image: ImageRef, { op, ...cho
   })));
   await changed(ctx, image);
   await finishRemovals(ctx, intents);
-  mergeLater(ctx);
+  mergeLater(ctx, image);
 }
 
 /** The last clone of a snapshot in the trash is gone: so is the snapshot. */

@@ -2,7 +2,7 @@
 import type { VolumeAccess } from '../backend/backend.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
-import { descriptorsOf, isShared, layerTag, openChain, readChain, releaseAll, viewOf } from './layers.js';
+import { descriptorsOf, isShared, layerTag, lookAgain, openChain, readChain, releaseAll, viewOf, ChainMoved } from './layers.js';
 import { configMetadata } from './metadata.js';
 import { findPoolById, poolConfig } from './pools.js';
 import { keys, type ExclusiveLockRecord, type ImageRecord, type ImageRef, type ParentRecord, type SnapRecord, type TrashRecord } from './records.js';
@@ -15,26 +15,19 @@ export interface OpenedState {
   readonly accesses: VolumeAccess[];
 }
 
-/** A chain that changes while its volumes are opened is read anew; one whose volumes are missing is so after this many tries. */
-const maxTries = 4;
-
 /** The state for one handle, with the volumes of layers that are not in `have`. ENOENT where the image is gone. */
 export async function stateFor(ctx: Context, open: OpenImage, have: ReadonlySet<string>): Promise<OpenedState> {
-  for (let tries = 1;; tries += 1) {
-    try {
-      const made = await stateOf(ctx, open, have);
-      // While CurveBS was asked, a merge may have changed the chain, and be about to remove a volume.
-      if (made.accesses.every(({ driver }) => driver === 'file') || tries === maxTries || await isStill(ctx, open, made)) {
-        open.layers = new Set(tagsOf(made));
-        open.mayShow = new Set([...open.mayShow, ...open.layers]);
-        return made;
-      }
+  return lookAgain(async () => {
+    const made = await stateOf(ctx, open, have);
+    // While CurveBS was asked, a merge may have changed the chain, and be about to remove a volume.
+    if (made.accesses.some(({ driver }) => driver !== 'file') && !await isStill(ctx, open, made)) {
       releaseAll(made.accesses);
-    } catch (error) {
-      const isVolumeGone = error instanceof ServiceError && (error.errno === 'ENOENT' || error.errno === 'EIO');
-      if (!isVolumeGone || tries === maxTries || !await ctx.store.get(keys.image(open.image))) throw error;
+      throw new ChainMoved(`image ${open.image.id} changes all the time`);
     }
-  }
+    open.layers = new Set(tagsOf(made));
+    open.mayShow = new Set([...open.mayShow, ...open.layers]);
+    return made;
+  });
 }
 
 /** Whether the chain is what the state says. */

@@ -12,6 +12,6 @@ export async function daemonStatus(ctx: Context, about: { fsid: string; socket: 
   return {
     ...about, pid: process.pid, pools: pools.length, images: images.length,
     sessions: sessions.length, openImages: sessions.reduce((sum, session) => sum + session.handles.size, 0),
-    volumesToRemove: intents.length, ...(ctx.merging ? { merging: { ...ctx.merging } } : {}), ...await clusterUsage(ctx),
+    volumesToRemove: intents.length, merging: ctx.merging ? { ...ctx.merging } : null, imagesToMerge: ctx.merger?.backlog ?? 0, ...await clusterUsage(ctx),
   };
 }

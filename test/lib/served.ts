@@ -31,10 +31,10 @@ export class Served {
     return { ...process.env, CEPH_CONF: this.conf, CEPH_ARGS: '', LD_LIBRARY_PATH: libraryDir };
   }
 
-  /** Starts the daemon and returns when clients may connect. */
-  async start(): Promise<void> {
+  /** Starts the daemon, with more in its environment this time, and returns when clients may connect. */
+  async start(also: Record<string, string> = {}): Promise<void> {
     const child = spawn(process.execPath, [root('dist/src/cli/cbd2rbd.js'), '--dir', this.dir, 'serve'], {
-      stdio: ['ignore', 'pipe', 'pipe'], env: this.daemonEnv,
+      stdio: ['ignore', 'pipe', 'pipe'], env: { ...this.daemonEnv, ...also },
     });
     this.process = child;
     child.stderr.on('data', (text: Buffer) => {
@@ -47,6 +47,11 @@ export class Served {
       }
     }
     throw new Error(`the daemon did not start: ${this.log}`);
+  }
+
+  /** Whether the process has ended, by itself or not. */
+  get hasEnded(): boolean {
+    return this.process === null || this.process.exitCode !== null || this.process.signalCode !== null;
   }
 
   /** Ends the process without warning. */

@@ -106,7 +106,13 @@ t.test('after a restart of the daemon a session comes back with its handles, its
   const { id } = await other.call('image.stat', { at, name: 'l' });
   t.match(await again.call('image.attach', { at, id, handle: 1 }), { name: 'l', fds: 1 });
   t.equal(await again.code('image.lock.remove', { handle: 1, cookie: 'mine' }), 0);
-  await again.die();
+  t.equal(await again.code('image.open', { at, name: 'l', handle: 1 }), -17, 'a handle that is taken up is taken');
+  await again.call('image.open', { at, name: 'l', handle: 2 });
+  await d.restart();
+  const third = await d.client({ resume: a.sessionId });
+  t.match(await third.call('image.open', { at, name: 'l', handle: 2 }), { name: 'l' }, 'an open whose answer never came may be asked again');
+  t.equal(((await third.call('image.watchers', { handle: 2 }))['watchers'] as unknown[]).length, 2);
+  await third.die();
 });
 
 t.test('sessions that do not come back within the grace time are dead', async (t) => {

@@ -1,6 +1,6 @@
 // Flatten and merge, as far as records go: what links to what afterwards, what is freed, what sessions see. The worker here
 // copies plain files; the native one has tests of its own.
-import { readdirSync, readSync, writeFileSync, writeSync } from 'node:fs';
+import { readdirSync, readSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { listChildren } from '../../src/service/children.js';
@@ -15,12 +15,14 @@ import { takeOwnership } from '../../src/service/ownership.js';
 import { resizeImage } from '../../src/service/resize.js';
 import type { OpenImage, Session } from '../../src/service/sessions.js';
 import { createSnapshot, removeSnapshot } from '../../src/service/snapshots.js';
+import { daemonStatus } from '../../src/service/status.js';
 import { removeImage } from '../../src/service/remove.js';
 import { startTestService } from '../lib/service.js';
 
 const at = { pool: 1, namespace: '' };
 const MiB = 1048576;
 const merges: string[] = [];
+let statusMeanwhile: Record<string, unknown> = {};
 
 const fdOf = ({ access }: WorkVolume): number => {
   if (access.driver !== 'file') throw new Error('not a file');
@@ -38,7 +40,8 @@ const worker: LayerWorker = {
   },
   async merge({ upper, lower, onProgress }) {
     merges.push(`${upper.kind} ${upper.size} onto ${lower.kind} ${lower.size}`);
-    onProgress(1, 1);
+    onProgress(upper.size / 2, upper.size);
+    statusMeanwhile = await daemonStatus(s.ctx, { fsid: '', socket: '' });
   },
 };
 
@@ -132,8 +135,45 @@ t.test('a frozen cow layer goes into the one below when nobody else sees that on
   await removeSnapshot(s.ctx, m.image, { name: 'one' });
   await stop();
   t.strictSame(merges, [`cow ${MiB} onto plain ${MiB}`]);
+  t.match(statusMeanwhile, { merging: { image: 'm', done: MiB / 2, total: MiB } });
+  t.match(await daemonStatus(s.ctx, { fsid: '', socket: '' }), { merging: null });
   t.strictSame((await chainOf('m')).map(({ kind, refs }) => `${kind} ${refs}`), ['cow 1', 'plain 2']);
   t.not([...m.layers][1], [...told][2], 'the merged volume has a new id, so that its map is read anew');
   const record = await imageByName(s.ctx, at, 'm');
   t.match(await readChain(s.ctx, record.snaps[0]?.top ?? { layer: '', overlap: 0 }, MiB), [{ layer: { kind: 'plain', frozen: true } }]);
+});
+
+t.test('whoever opens an image while its layers are merged gets the layers of before or of after', async (t) => {
+  await createImage(s.ctx, session, { at, name: 'race', size: MiB, options: {} });
+  const image = await open('race');
+  for (const name of ['one', 'two']) {
+    await createSnapshot(s.ctx, image.image, { name });
+    await takeOwnership(s.ctx, image, 'write');
+  }
+  const stop = startMerging(s.ctx);
+  const backend = s.ctx.backends.get('local')!;
+  const openVolume = backend.openVolume.bind(backend);
+  // The chain has been read; before the first of its volumes is opened all is merged, and the upper volume gone.
+  let isFirst = true;
+  backend.openVolume = async (...args) => {
+    if (isFirst) {
+      isFirst = false;
+      await removeSnapshot(s.ctx, image.image, { name: 'one' });
+      while ((s.ctx.merger?.backlog ?? 0) > 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    return openVolume(...args);
+  };
+  t.teardown(() => { backend.openVolume = openVolume; });
+  const other = (await s.session()).session;
+  const { state, accesses } = await openImage(s.ctx, other, { at, name: 'race', snap: 'two', readOnly: true, handle: 1 });
+  releaseAll(accesses);
+  t.match(state, { layers: [{ kind: 'plain', frozen: true }] });
+  t.equal((state['layers'] as unknown[]).length, 1);
+  await stop();
+});
+
+t.test('a volume that is lost is an input/output error, and no missing image', async (t) => {
+  await createImage(s.ctx, session, { at, name: 'lost', size: MiB, options: {} });
+  for (const volume of readdirSync(s.volumes)) if (volume === (await imageByName(s.ctx, at, 'lost')).top.layer) rmSync(join(s.volumes, volume));
+  await t.rejects(open('lost'), { name: 'ServiceError', errno: 'EIO' });
 });

@@ -9,11 +9,21 @@ const status: Command = {
   examples: ['cbd2rbd status', 'cbd2rbd --dir ./demo status --json'],
   run: async (invocation) => {
     const state = await (await invocation.daemon()).call('admin.status') as Record<string, unknown>;
-    invocation.print(state, (state) => Object.entries(state).map(
-        ([name, value]) => `${name}: ${typeof value === 'object' ? JSON.stringify(value) : String(value)}`));
+    invocation.print(state, (state) => Object.entries(state).map(([name, value]) => `${name}: ${shown(value)}`));
     return 0;
   },
 };
+
+function shown(value: unknown): string {
+  if (value === null) return 'nothing';
+  if (isProgress(value)) return `image ${value.image}, ${value.done} of ${value.total} bytes`;
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+}
+
+/** A merge of layers that is going on. */
+function isProgress(value: unknown): value is {image: string, done: number, total: number} {
+  return typeof value === 'object' && value !== null && 'image' in value && 'done' in value && 'total' in value;
+}
 
 const stop: Command = {
   name: 'stop',

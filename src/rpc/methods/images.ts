@@ -1,5 +1,5 @@
 // image.* as docs/protocol.md has them.
-import { descriptorsOf, openChain, releaseAll, viewOf } from '../../service/layers.js';
+import { descriptorsOf, lookAgain, openChain, releaseAll, viewOf } from '../../service/layers.js';
 import { giveUpOwnership, isLayerCurrent, takeOwnership } from '../../service/ownership.js';
 import { describe, type OpenedState } from '../../service/state.js';
 import { acquireLock, breakExclusiveLock, dropExclusiveLock, lockOwner, noteWriter, releaseLock } from '../../service/exclusive-lock.js';
@@ -60,8 +60,10 @@ export const imageMethods: Methods = {
   'layer.chain': async (call) => {
     const open = await openFor(call, 'rx');
     const snapId = call.params.has('snapId') ? call.params.number('snapId') : null;
-    const record = await imageById(call.ctx, open.image);
-    const { layers, accesses } = await openChain(call.ctx, open, record, { snapId, have: have(call), beside: true });
+    const { record, layers, accesses } = await lookAgain(async () => {
+      const record = await imageById(call.ctx, open.image);
+      return { record, ...await openChain(call.ctx, open, record, { snapId, have: have(call), beside: true }) };
+    });
     const fds = descriptorsOf(accesses);
     for (const { id } of layers as { id: string }[]) open.alsoShows.add(id);
     return { result: { layers, size: viewOf(record, snapId).size, fds: fds.length }, fds, sent: () => releaseAll(accesses) };
