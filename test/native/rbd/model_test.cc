@@ -1,0 +1,60 @@
+// Random operations through librbd's C functions against memory: reads and writes of several threads and of two clients, snapshots,
+// clones, flattens, rollbacks, resizes, copies and reopens; every snapshot is read again to the end:
+//   native_rbd_model [operations [SEED [CONF [POOL]]]]    4,000 by default, fewer under TSan; 1,000,000 is the long form
+// Without a configuration it starts a daemon on local files of its own.
+#include <chrono>
+#include <cstdlib>
+#include <memory>
+
+#include "rbd/model_family.h"
+#include "rbd/served.h"
+#include "tap.h"
+
+using namespace cbd::test;
+
+namespace {
+
+constexpr uint64_t kRound = 50;
+
+// False at the first mismatch.
+bool run(Clients& clients, uint64_t operations, uint32_t seed) {
+  Family family(clients, seed, std::to_string(seed) + "-");
+  uint64_t done = 0;
+  auto told = std::chrono::steady_clock::now();
+  while (done < operations) {
+    if (!family.step(kRound)) {
+      std::printf("# seed %u, after %llu operations\n", seed, static_cast<unsigned long long>(done));
+      return false;
+    }
+    done += kRound;
+    const auto now = std::chrono::steady_clock::now();
+    if (now - told > std::chrono::seconds(30)) {
+      told = now;
+      std::printf("# %llu operations, %llu changes of images\n", static_cast<unsigned long long>(done), static_cast<unsigned long long>(family.changes()));
+      std::fflush(stdout);
+    }
+  }
+  if (!family.verify_all() || !family.remove_all()) return false;
+  std::printf("# seed %u: %llu operations, %llu changes of images, %llu readings of whole snapshots, no mismatch\n", seed,
+              static_cast<unsigned long long>(done), static_cast<unsigned long long>(family.changes()),
+              static_cast<unsigned long long>(family.snapshots_verified()));
+  return true;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+#if defined(__SANITIZE_THREAD__)
+  const uint64_t usual = 2000;
+#else
+  const uint64_t usual = 4000;
+#endif
+  const uint64_t operations = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : usual;
+  const auto seed = static_cast<uint32_t>(argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 11);
+  std::unique_ptr<Served> served;
+  if (argc <= 3) served = std::make_unique<Served>();
+  Clients clients(served ? served->conf() : argv[3], argc > 4 ? argv[4] : "rbd");
+  tap::test("random operations on images, snapshots and clones match a model, and snapshots never change",
+            [&] { CHECK(run(clients, operations, seed)); });
+  return tap::finish();
+}
