@@ -3,11 +3,13 @@
 import { benchCommands } from './commands.js';
 import { benchControl } from './control.js';
 import { benchCurvebs } from './curvebs.js';
+import { benchLayers } from './layers.js';
 import { benchLocal } from './local.js';
 
 const SECTIONS: Record<string, (parent: string) => Promise<void>> = {
   local: benchLocal,
   control: benchControl,
+  layers: benchLayers,
   curvebs: benchCurvebs,
   commands: benchCommands,
 };
