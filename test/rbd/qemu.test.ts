@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { backends } from '../lib/backends.js';
 import { serve } from '../lib/served.js';
-import { mustRun, runClient } from '../lib/stock-client.js';
+import { mustRun, python, runClient } from '../lib/stock-client.js';
 
 const MiB = 1024 * 1024;
 
@@ -51,6 +51,28 @@ for (const backend of backends) t.test(`qemu-img and qemu-io on ${backend}`, asy
     await qemu('convert', '-f', 'raw', '-O', 'raw', 'rbd:rbd/from-qcow2', back);
     t.ok(readFileSync(source).equals(readFileSync(back)));
   });
+
+  await t.test('a snapshot is converted as it was, and a clone of it is benchmarked and converted as it is', async (t) => {
+    const [before, after] = [join(folder, 'before.raw'), join(folder, 'after.raw')];
+    await qemu('convert', '-f', 'raw', '-O', 'raw', 'rbd:rbd/raw', before);
+    await qemu('snapshot', '-c', 's', 'rbd:rbd/raw');
+    await mustRun(served, 'qemu-io', ['-f', 'raw', '-c', 'write -P 77 1000k 300k', '-c', 'write -z 20M 2M', 'rbd:rbd/raw']);
+    await qemu('convert', '-f', 'raw', '-O', 'raw', 'rbd:rbd/raw@s', after);
+    t.ok(readFileSync(before).equals(readFileSync(after)), 'the snapshot is what the image was');
+    t.notMatch(await qemu('compare', '-f', 'raw', '-F', 'raw', 'rbd:rbd/raw@s', 'rbd:rbd/raw').catch((error: Error) => error.message), /identical/);
+    await python(served, "with rbd.Image(io, 'raw') as i: i.protect_snap('s')\nR.clone(io, 'raw', 's', io, 'child')");
+    t.match(await qemu('compare', '-f', 'raw', '-F', 'raw', before, 'rbd:rbd/child'), /identical/);
+    t.match(await qemu('bench', '-f', 'raw', '-w', '-c', '3000', '-d', '32', '--flush-interval=64', '--pattern=5', 'rbd:rbd/child'), /completed/);
+    t.match(await qemu('bench', '-f', 'raw', '-c', '3000', '-d', '32', '-n', 'rbd:rbd/child'), /completed/);
+    await qemu('convert', '-f', 'raw', '-O', 'raw', 'rbd:rbd/child', after);
+    const [old, now] = [readFileSync(before), readFileSync(after)];
+    const written = 3000 * 4096;
+    t.ok(now.subarray(0, written).equals(Buffer.alloc(written, 5)));
+    t.ok(now.subarray(written).equals(old.subarray(written)), 'the rest is the snapshot\'s');
+    t.ok(old.equals(readFileSync(before)));
+    t.match(await qemu('compare', '-f', 'raw', '-F', 'raw', before, 'rbd:rbd/raw@s'), /identical/);
+  });
+
 
   // On CurveBS nobody knows what a plain image holds, and a discard promises nothing about what is read.
   const isLocal = backend === 'local';
