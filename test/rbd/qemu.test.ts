@@ -73,7 +73,6 @@ for (const backend of backends) t.test(`qemu-img and qemu-io on ${backend}`, asy
     t.match(await qemu('compare', '-f', 'raw', '-F', 'raw', before, 'rbd:rbd/raw@s'), /identical/);
   });
 
-
   // On CurveBS nobody knows what a plain image holds, and a discard promises nothing about what is read.
   const isLocal = backend === 'local';
   await t.test('qemu-img map shows what holds data', async (t) => {

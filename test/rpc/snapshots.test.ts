@@ -163,7 +163,7 @@ t.test('clones of format 1 need protection and hold their snapshot', async (t) =
 
 t.test('clones of format 2 need none; their snapshot goes to the trash, and then with the last of them', async (t) => {
   t.equal(await clone('k2', { options: { cloneFormat: 2 } }), 0);
-  t.match(await c.call('image.stat', { at, name: 's' }), { opFeatures: 1, features: 61 + 256 });
+  t.match(await c.call('image.stat', { at, name: 's' }), { opFeatures: 1, features: 1 + 256 });
   t.match(await c.call('image.stat', { at, name: 'k2' }), { opFeatures: 2, features: 61 + 256 });
   t.equal(await c.code('snap.remove', { handle: 1, name: 'two' }), 0);
   t.match(lastState(c)['snaps'], [{ namespace: { type: 'trash', originalName: 'two' }, children: 1 }, { name: 'three' }]);
@@ -171,7 +171,7 @@ t.test('clones of format 2 need none; their snapshot goes to the trash, and then
   await c.call('image.close', { handle: 9 });
   t.equal(await c.code('image.remove', { at, name: 'k2' }), 0);
   t.strictSame(((await c.call('snap.list', { handle: 1 }))['snaps'] as Json[]).map(({ name }) => name), ['three']);
-  t.match(await c.call('image.stat', { at, name: 's' }), { opFeatures: 0, features: 61 });
+  t.match(await c.call('image.stat', { at, name: 's' }), { opFeatures: 0, features: 1 });
 });
 
 t.test('an open snapshot that is removed says so; a removed image leaves no volume', async (t) => {
@@ -182,6 +182,7 @@ t.test('an open snapshot that is removed says so; a removed image leaves no volu
   await c.call('image.close', { handle: 2 });
   await c.call('image.close', { handle: 1 });
   t.equal(await c.code('image.remove', { at, name: 's' }), 0);
-  t.strictSame(files(), []);
+  // A merge that is going on keeps its volumes until it ends; one that nobody refers to would stay, and tap end this test.
+  while (files().length > 0) await new Promise((resolve) => setImmediate(resolve));
   t.equal(await c.code('image.open', { at, id, handle: 3 }), -2);
 });
