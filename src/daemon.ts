@@ -105,6 +105,7 @@ export async function startDaemon(config: Config, hooks: DaemonHooks): Promise<D
 function releaseWithSessions(ctx: Context): void {
   ctx.sessions.onEnd((session, how) => releaseOwnershipOf(ctx, session, how));
   ctx.sessions.onEnd((session) => dropExclusiveLocksOf(ctx, session));
+  ctx.sessions.onEnd(async (session) => { ctx.objectWatches.endOf(session); });
   ctx.sessions.onEnd(async (session, { orderly }) => { if (!orderly) await releaseLocksOf(ctx, session); });
   ctx.sessions.onEnd(async (session) => { for (const backend of ctx.backends.values()) await backend.closeVolumes(session.id); });
 }

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "rados/cluster.h"
+#include "rados/watch.h"
 #include "rados/completion.h"
 
 using cbd::control::Json;
@@ -26,11 +27,15 @@ int rados_service_update_status(rados_t handle, const char* status) {
   return Cluster::from(handle)->is_connected() ? 0 : result_of(-ENOTCONN);
 }
 
-// Watches are refused, so no call to one can be outstanding.
-int rados_watch_flush(rados_t) { return 0; }
+// Returns when the callbacks of watches that run have returned.
+int rados_watch_flush(rados_t) {
+  cbd::rados::Watches::all().flush();
+  return 0;
+}
 
 int rados_aio_watch_flush(rados_t, rados_completion_t completion) {
   Completion::from(completion)->start();
+  cbd::rados::Watches::all().flush();
   Completion::from(completion)->finish(0);
   return 0;
 }

@@ -9,6 +9,7 @@
 
 #include "rados/keyring.h"
 #include "rados/object_call.h"
+#include "rados/watch.h"
 
 namespace cbd::rados {
 
@@ -25,6 +26,7 @@ Cluster::Cluster(std::shared_ptr<Config> config)
 
 // The session ends here, also where an ioctx or an image still holds it: their calls give -ENOTCONN from then on.
 Cluster::~Cluster() {
+  Watches::all().drop(session_.get());
   session_->close();
   control::unregister_for_fork(this);
 }

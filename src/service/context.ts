@@ -5,6 +5,7 @@ import { ServiceError } from './errors.js';
 import type { LayerWorker } from './layer-worker.js';
 import type { Merger, MergeProgress } from './merge.js';
 import { KeyedLock } from './keyed-lock.js';
+import { ObjectWatches } from './object-watches.js';
 import { Ops } from './ops.js';
 import type { IntentRecord, Time } from './records.js';
 import { Sessions } from './sessions.js';
@@ -34,6 +35,7 @@ export class Context {
   readonly drainMs: number;
   readonly sessions: Sessions;
   readonly ops: Ops;
+  readonly objectWatches = new ObjectWatches();
   /** One change at a time to an image: held while volumes and records change together. */
   readonly imageLocks = new KeyedLock();
   readonly poolLocks = new KeyedLock();

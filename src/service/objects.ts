@@ -81,7 +81,10 @@ export async function writeObject(ctx: Context, request: ObjectWrite): Promise<O
       await draft.save(request.mtime, version);
       const answer = finish(tx, { rc, version, results });
       const { done } = await ctx.store.commit({ when: tx.conditions(), changes: tx.changes() });
-      if (done) return answer;
+      if (done) {
+        if (!draft.exists) ctx.objectWatches.lost(request.at, request.name);
+        return answer;
+      }
     }
     throw new ServiceError('EAGAIN', 'the object is being changed by too many at once');
   }));

@@ -3,7 +3,7 @@ import { ServiceError } from '../../service/errors.js';
 import { listObjects, readObject, writeObject, type ObjectRequest } from '../../service/objects.js';
 import type { Params as OpParams } from '../../service/object-params.js';
 import { getPool } from '../../service/pools.js';
-import { opOf, type Call, type Methods } from '../method.js';
+import { done, opOf, type Call, type Methods } from '../method.js';
 import { Params } from '../params.js';
 
 const maxPage = 1000;
@@ -23,6 +23,20 @@ class WireOp extends Params implements OpParams {
 }
 
 export const objectMethods: Methods = {
+  'object.watch': async (call) => {
+    const place = await watchPlace(call);
+    await call.ctx.objectWatches.watch(call.ctx, call.session, { ...place, handle: call.params.number('handle') });
+    return done;
+  },
+  'object.unwatch': async ({ ctx, session, params }) => {
+    ctx.objectWatches.unwatch(session, params.number('handle'));
+    return done;
+  },
+  'object.notify': async (call) => {
+    const place = await watchPlace(call);
+    const timeoutMs = Math.min(call.params.number('timeoutMs'), maxNotifyMs);
+    return { result: { ...await call.ctx.objectWatches.notify(call.ctx, { ...place, payload: call.params.text('payload', ''), timeoutMs, session: call.session }) } };
+  },
   'object.read': async (call) => ({ result: { ...await readObject(call.ctx, await requestOf(call, 'r')) } }),
   'object.write': async (call) => {
     const { params } = call;
@@ -38,6 +52,17 @@ export const objectMethods: Methods = {
     return { result: { ...await listObjects(ctx, { pool: pool.id, namespace, max: Math.min(params.number('max', maxPage), maxPage), ...after }) } };
   },
 };
+
+/** The longest time that a notification waits for acknowledgements. */
+const maxNotifyMs = 600_000;
+
+async function watchPlace({ ctx, identity, params }: Call): Promise<{ at: ReturnType<Params['at']>; name: string }> {
+  const at = params.at();
+  const pool = await getPool(ctx, at.pool);
+  // As the OSD has it: watching and notifying need no right to write.
+  identity.require('r', { pool: pool.name, namespace: at.namespace });
+  return { at, name: params.text('name') };
+}
 
 async function requestOf({ ctx, identity, params }: Call, rights: 'r' | 'rw'): Promise<ObjectRequest> {
   const at = params.at();
