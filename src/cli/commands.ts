@@ -7,6 +7,7 @@ import {configCommands} from './commands/config.js';
 import {doctorCommands} from './commands/doctor.js';
 import {imageCommands} from './commands/image.js';
 import {layerCommands} from './commands/layer.js';
+import {moveCommands} from './commands/move.js';
 import {poolCommands} from './commands/pool.js';
 import {serve} from './commands/serve.js';
 import {sessionCommands} from './commands/session.js';
@@ -15,6 +16,6 @@ import {statusCommands} from './commands/status.js';
 import {userCommands} from './commands/user.js';
 
 export const commands: readonly Command[] = [
-  serve, ...statusCommands, ...poolCommands, ...userCommands, ...imageCommands, ...sessionCommands, ...snapCommands, ...layerCommands, ...metadataCommands, ...cephCommands,
+  serve, ...statusCommands, ...poolCommands, ...userCommands, ...imageCommands, ...moveCommands, ...sessionCommands, ...snapCommands, ...layerCommands, ...metadataCommands, ...cephCommands,
   ...configCommands, ...doctorCommands, ...completionCommands(() => commands),
 ];

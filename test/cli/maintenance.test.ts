@@ -198,7 +198,7 @@ t.test('completion and manual pages come from the same table as help', async (t)
   const complete = (words: string): string[] => execFileSync('bash', ['-c', `source ${join(dir, 'completion')}; COMP_WORDS=(cbd2rbd ${words}); COMP_CWORD=$((\${#COMP_WORDS[@]} - 1)); _cbd2rbd; printf '%s\\n' "\${COMPREPLY[@]}"`],
       {encoding: 'utf8', cwd: dir}).trim().split('\n').sort();
   t.strictSame(complete('ima'), ['image']);
-  t.strictSame(complete('image \'\''), ['adopt', 'ls', 'release', 'show']);
+  t.strictSame(complete('image \'\''), ['adopt', 'ls', 'move', 'release', 'show']);
   t.ok(complete('pool map x --own').includes('--owner'));
   t.strictSame(complete('--dir x pool \'\''), ['ls', 'map', 'qos', 'show', 'unmap']);
   t.match(await cli('completion', 'fish'), {code: 2});

@@ -139,4 +139,19 @@ with rbd.Image(io, 'shared') as i:
 `);
     t.same(shown, [[true, true]]);
   });
+
+  await t.test('differences end where the image and the asked range end, also within a block', async (t) => {
+    const shown = await python(served, `
+R.create(io, 'odd', 10000)
+with rbd.Image(io, 'odd') as i:
+    i.create_snap('empty')
+    i.write(b'x' * 3000, 7000)
+    def changes(offset, length):
+        found = []
+        i.diff_iterate(offset, length, 'empty', lambda o, n, e: found.append([o, n, e]))
+        return found
+    show([changes(0, 10000), changes(5000, 100), changes(9999, 1)])
+`);
+    t.strictSame(shown, [[[[4096, 5904, true]], [[5000, 100, true]], [[9999, 1, true]]]]);
+  });
 });
