@@ -18,7 +18,7 @@ export const trees = {
   /** Their services, over that: configuration and programs, and the message broker between them. */
   services: ['rabbitmq-server', '--', 'cinder-api', 'cinder-backup', 'cinder-common', 'cinder-scheduler', 'cinder-volume', 'glance-api', 'glance-common'],
   /** What a guest's disk is made of, and with. */
-  guest: ['busybox-static', 'isolinux', 'linux-image-cloud-amd64', 'xorriso'],
+  guest: ['busybox-static', 'isolinux', 'linux-image-cloud-amd64', 'syslinux-common', 'xorriso'],
 } as const;
 export type TreeName = keyof typeof trees;
 

@@ -75,10 +75,15 @@ export class OverlayRoot {
     return spawn('nsenter', this.inside([command, ...args]), { env: { ...ENVIRONMENT, ...options.environment }, stdio: options.stdio ?? 'pipe' });
   }
 
-  /** Runs a shell command line there; what it printed on both streams. Rejects where it fails. */
+  /** Runs a shell command line there; what it printed on both streams. Rejects with that where it fails. */
   async sh(commandLine: string): Promise<string> {
-    const { stdout } = await run('nsenter', this.inside(['sh', '-ec', `exec 2>&1; cd /tmp; ${commandLine}`]), { env: ENVIRONMENT, maxBuffer: 16 << 20 });
-    return stdout.trim();
+    try {
+      const { stdout } = await run('nsenter', this.inside(['sh', '-ec', `exec 2>&1; cd /tmp; ${commandLine}`]), { env: ENVIRONMENT, maxBuffer: 16 << 20 });
+      return stdout.trim();
+    } catch (error) {
+      const { code, stdout } = error as { code?: number; stdout?: string };
+      throw new Error(`${commandLine}: ended in ${code ?? 'a signal'}: ${stdout ?? String(error)}`);
+    }
   }
 
   async stop(): Promise<void> {
