@@ -103,9 +103,11 @@ void Connection::free_call(Call* call) {
 void Connection::submit(File& file, Request& request) {
   static_assert(sizeof(Parent) <= sizeof(Request::scratch));
   Wait wait;
+  // What may be answered without us is not ours to look at once it is under way.
+  const bool may_block = request.may_block;
   Lock lock(lock_);
   const uint64_t pieces = request.op == Op::discard ? 1 : (request.length + piece_bytes - 1) / piece_bytes;
-  new (request.scratch) Parent{static_cast<uint32_t>(pieces), 0, request.may_block ? &wait : nullptr};
+  new (request.scratch) Parent{static_cast<uint32_t>(pieces), 0, may_block ? &wait : nullptr};
   const bool is_taken = file.leave == File::Leave::taken && request.op != Op::read;
   const int error = file.error ? file.error : is_taken ? -ESHUTDOWN : start_thread() ? 0 : -ENOMEM;
   if (error) {
@@ -117,11 +119,11 @@ void Connection::submit(File& file, Request& request) {
     // The thread opens it; what comes while it does so needs no kick of its own.
     step(file, now_ms());
     if (fd_ < 0 || file.state == File::State::idle) kick();
-  } else if (is_passive_ && blocking_ == 0 && !request.may_block) {
+  } else if (is_passive_ && blocking_ == 0 && !may_block) {
     kick();
   }
   if (!(is_delivering_ && pthread_equal(thread_, pthread_self()))) flush(lock);
-  if (request.may_block) {
+  if (may_block) {
     wait_for(wait, lock);
     const int result = Parent::of(request).result;
     run_finished(lock);

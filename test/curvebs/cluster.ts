@@ -28,6 +28,8 @@ export interface ClusterOptions {
   readonly returnRpcWhenIoError?: boolean;
   readonly maxRequestAgeMs?: number;
   readonly firstFd?: number;
+  /** How long after its start the leader knows its capacity: 10 s, as the real one, where nothing is said. */
+  readonly variablesAfterMs?: number;
 }
 
 export const DEFAULT_ROOT_PASSWORD = 'root_password';
@@ -76,7 +78,7 @@ export class Cluster {
   async start(): Promise<void> {
     await this.chunkservers.start();
     const ports = this.options.mdsPorts ?? [await freePort()];
-    this.mdsServers = ports.map((port) => new MdsServer(this.mds, this.clock, port));
+    this.mdsServers = ports.map((port) => new MdsServer(this.mds, this.clock, port, this.options.variablesAfterMs));
     for (const server of this.mdsServers) await server.start();
     await this.mdsServers[0]!.lead();
     await this.nebdServer.start();

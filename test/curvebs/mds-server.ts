@@ -9,7 +9,7 @@ import { REQUIRED, type Mds } from './mds.js';
 import { decodeMessage, encodeMessage } from './mds-schema.js';
 
 /** The capacity variables appear this long after a leader's start. */
-const VARIABLES_AFTER_MS = 10_000;
+export const VARIABLES_AFTER_MS = 10_000;
 const SERVICE = 'curve.mds.CurveFSService';
 
 export class MdsServer {
@@ -25,6 +25,7 @@ export class MdsServer {
     private readonly mds: Mds,
     private readonly clock: Clock,
     private readonly port: number,
+    private readonly variablesAfterMs = VARIABLES_AFTER_MS,
   ) {
     this.http = createHttpServer({ keepAliveTimeout: 60_000 }, (request, response) => void this.serve(request, response));
     this.dummy = createHttpServer((request, response) => this.serveDummy(request, response));
@@ -153,7 +154,7 @@ export class MdsServer {
       topology_metric_logical_pool_logical_pool1_logical_capacity: this.mds.options.capacity,
       topology_metric_logical_pool_logical_pool1_logical_alloc: this.mds.allocated(),
     };
-    const known = this.clock.now() - this.leaderSince >= VARIABLES_AFTER_MS && values[name] !== undefined;
+    const known = this.clock.now() - this.leaderSince >= this.variablesAfterMs && values[name] !== undefined;
     const text = known ? `${name} : ${values[name]}\r\n` : `Fail to find any bvar by \`${name}'`;
     response.writeHead(known ? 200 : 404, { 'Content-Type': 'text/plain', 'Content-Length': Buffer.byteLength(text) }).end(text);
   }

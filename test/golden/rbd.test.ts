@@ -1,7 +1,8 @@
 // Replays what the real `rbd` was asked and printed, in its order, for the commands that the daemon answers.
 // The list of differences is reasoned and may only shrink: an entry that is no longer needed fails the test.
 import t from 'tap';
-import {startTestDaemon} from '../lib/daemon.js';
+import {backends} from '../lib/backends.js';
+import {startTestDaemonOn} from '../lib/daemon.js';
 import {goldenRuns, maskRbd, type GoldenRun} from '../lib/golden.js';
 import {rbdDifferences} from './rbd-differences.js';
 
@@ -28,8 +29,8 @@ interface Ended {
   readonly stderr: string;
 }
 
-t.test('the rbd command answers as the real one did', async (t) => {
-  const daemon = await startTestDaemon();
+for (const backend of backends) t.test(`the rbd command answers as the real one did, on ${backend}`, async (t) => {
+  const daemon = await startTestDaemonOn(backend);
   t.teardown(() => daemon.stop());
   const client = await daemon.client();
   const rbd = async (given: readonly string[]): Promise<Ended> => {

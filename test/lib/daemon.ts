@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig, type Config } from '../../src/config/config.js';
 import { startDaemon, type Daemon } from '../../src/daemon.js';
+import { Cluster } from '../curvebs/cluster.js';
+import type { TestBackend } from './backends.js';
 import { RpcClient } from './rpc-client.js';
 
 export interface TestDaemon {
@@ -16,7 +18,7 @@ export interface TestDaemon {
   /** Ends it as `kill` would, without goodbye to anybody, and starts another on the same folder. */
   restart(): Promise<void>;
   /** Ends it and removes the folder. */
-  stop(): Promise<void>;
+  stop: () => Promise<void>;
 }
 
 /** A configuration with everything below `dir`; `environment` as CBD2RBD_* variables. */
@@ -26,6 +28,24 @@ export function testConfig(dir: string, environment: Record<string, string> = {}
 
 export async function startTestDaemon(environment: Record<string, string> = {}): Promise<TestDaemon> {
   return startTestDaemonIn(mkdtempSync(join(tmpdir(), 'cbd-t-')), environment);
+}
+
+/** One whose pools are all on that backend; with CurveBS a stand-in runs in this process, too. */
+export async function startTestDaemonOn(backend: TestBackend, environment: Record<string, string> = {}): Promise<TestDaemon> {
+  if (backend === 'local') return startTestDaemon(environment);
+  const dir = mkdtempSync(join(tmpdir(), 'cbd-t-'));
+  const cluster = new Cluster({ folder: join(dir, 'curvebs'), capacity: 100 * 1024 ** 4, variablesAfterMs: 0 });
+  await cluster.start();
+  const daemon = await startTestDaemonIn(dir, {
+    CBD2RBD_DEFAULT_BACKEND: 'curvebs', CBD2RBD_CURVEBS_MDS: cluster.mdsAddresses.join(','), CBD2RBD_CURVEBS_NEBD_SOCKET: cluster.nebdSocket, ...environment,
+  });
+  const { stop } = daemon;
+  daemon.stop = async () => {
+    await stop();
+    await cluster.stop();
+    if (cluster.nebdServer.crash !== undefined) throw new Error(`the CurveBS stand-in died of ${cluster.nebdServer.crash}`);
+  };
+  return daemon;
 }
 
 /** The same on a folder where a daemon may have been before. */

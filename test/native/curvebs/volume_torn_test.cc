@@ -15,14 +15,18 @@ namespace {
 
 constexpr uint64_t threads = 8;
 
-// Has the server hold a part of its replies, and lets them go, last first; cuts the connection now and then where asked to.
+// Has the server hold a part of its replies, and lets them go, last first; where asked to, cuts the connection after each hundred requests.
 class Trouble {
  public:
   Trouble(MemoryNebd& server, bool cuts) : server_(server), thread_([this, cuts] {
-    for (int round = 0; !over_; ++round) {
+    uint64_t next_cut = 100;
+    while (!over_) {
       std::this_thread::sleep_for(std::chrono::microseconds(300));
       server_.release();
-      if (cuts && round % 50 == 49) server_.disconnect();
+      const uint64_t seen = server_.requests("Read") + server_.requests("Write");
+      if (!cuts || seen < next_cut) continue;
+      server_.disconnect();
+      next_cut = seen + 100;
     }
     server_.release();
   }) {}
