@@ -31,7 +31,7 @@ std::shared_ptr<Config> new_config(std::string cluster, std::string type, std::s
 bool split_entity(const char* name, std::string& type, std::string& id) {
   if (name == nullptr) return false;
   const char* dot = strchr(name, '.');
-  if (dot == nullptr || dot[1] == '\0') return false;
+  if (dot == nullptr) return false;
   type.assign(name, dot);
   id = dot + 1;
   for (const char* known : {"client", "mon", "mds", "osd", "mgr", "auth"}) {

@@ -16,6 +16,9 @@ namespace {
 IoCtx* from(rados_ioctx_t handle) { return static_cast<IoCtx*>(handle); }
 
 int open(rados_t handle, const std::string& pool, int64_t id, rados_ioctx_t* io) {
+  if (pool.empty() && !cbd::rados::may_be_pool_id(id)) {
+    return result_of(Cluster::from(handle)->is_connected() ? -ENOENT : -ENOTCONN);
+  }
   IoCtx* context = nullptr;
   int error = Cluster::from(handle)->open(pool, id, context);
   if (error == 0) *io = context;
@@ -78,8 +81,13 @@ rados_t rados_ioctx_get_cluster(rados_ioctx_t io) { return from(io)->cluster; }
 
 int64_t rados_ioctx_get_id(rados_ioctx_t io) { return static_cast<int64_t>(from(io)->pool_id); }
 
+// The name that the pool has now, -ENOENT where it was deleted; the one it had at opening where nobody can be asked.
 int rados_ioctx_get_pool_name(rados_ioctx_t io, char* buffer, unsigned length) {
-  return put(from(io)->pool_name, buffer, length);
+  auto reply = from(io)->client->call("pool.lookup", {{"id", from(io)->pool_id}});
+  if (reply.error == -ENOENT) return result_of(-ENOENT);
+  std::string name = from(io)->pool_name;
+  if (reply.error == 0) name = reply.result->value("name", name);
+  return put(name, buffer, length);
 }
 
 void rados_ioctx_set_namespace(rados_ioctx_t io, const char* name) { from(io)->name_space = name != nullptr ? name : ""; }

@@ -87,7 +87,7 @@ ssize_t rados_list_lockers(rados_ioctx_t io, const char* object, const char* nam
   ssize_t count = 0;
   ObjectCall call(ObjectCall::Kind::reading);
   call.add({{"op", "lockers"}, {"name", name}}, [&](int rc, const Json& answer) {
-    if (rc != 0) return;
+    if (rc != 0 || answer.empty()) return;
     *exclusive = answer.at("exclusive").get<bool>();
     words[3].text = answer.at("tag").get<std::string>() + '\0';
     for (const Json& locker : answer.at("lockers")) {

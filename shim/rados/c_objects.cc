@@ -38,7 +38,7 @@ ObjectCall writesame_call(const char* data, size_t data_length, size_t length, u
 ObjectCall read_call(char* buffer, size_t length, uint64_t offset, std::shared_ptr<int64_t> got) {
   return one(reading, {{"op", "read"}, {"offset", offset}, {"length", length}},
              [buffer, length, got](int rc, const Json& answer) {
-               if (rc != 0) return;
+               if (rc != 0 || answer.empty()) return;
                std::string data = bytes_of(answer, "data");
                *got = data.size() > length ? -ERANGE : static_cast<int64_t>(data.size());
                if (*got > 0) memcpy(buffer, data.data(), data.size());
@@ -47,7 +47,7 @@ ObjectCall read_call(char* buffer, size_t length, uint64_t offset, std::shared_p
 
 ObjectCall getxattr_call(const char* name, char* buffer, size_t length, std::shared_ptr<int64_t> got) {
   return one(reading, {{"op", "getxattr"}, {"name", name}}, [buffer, length, got](int rc, const Json& answer) {
-    if (rc != 0) return;
+    if (rc != 0 || answer.empty()) return;
     std::string value = bytes_of(answer, "value");
     *got = value.size() > length ? -ERANGE : static_cast<int64_t>(value.size());
     if (*got > 0) memcpy(buffer, value.data(), value.size());
@@ -56,14 +56,14 @@ ObjectCall getxattr_call(const char* name, char* buffer, size_t length, std::sha
 
 ObjectCall getxattrs_call(rados_xattrs_iter_t* iterator) {
   return one(reading, {{"op", "getxattrs"}}, [iterator](int rc, const Json& answer) {
-    if (rc != 0) return;
+    if (rc != 0 || answer.empty()) return;
     *iterator = new cbd::rados::PairIterator{cbd::rados::xattrs_magic, cbd::rados::read_pairs(answer.at("xattrs"), false)};
   });
 }
 
 ObjectCall stat_call(uint64_t* size, time_t* mtime, struct timespec* precise) {
   return one(reading, {{"op", "stat"}}, [size, mtime, precise](int rc, const Json& answer) {
-    if (rc != 0) return;
+    if (rc != 0 || answer.empty()) return;
     const Json& time = answer.at("mtime");
     if (size != nullptr) *size = answer.at("size").get<uint64_t>();
     if (mtime != nullptr) *mtime = time.at("sec").get<time_t>();
@@ -140,6 +140,7 @@ int rados_aio_writesame(rados_ioctx_t io, const char* object, rados_completion_t
 }
 
 int rados_read(rados_ioctx_t io, const char* object, char* buffer, size_t length, uint64_t offset) {
+  if (too_long(length)) return result_of(-EDOM);
   auto got = std::make_shared<int64_t>(0);
   return run(io, object, read_call(buffer, length, offset, got), got);
 }

@@ -68,6 +68,7 @@ int64_t rados_pool_lookup(rados_t handle, const char* name) {
 
 int rados_pool_reverse_lookup(rados_t handle, int64_t id, char* buffer, size_t length) {
   std::string name;
+  if (!cbd::rados::may_be_pool_id(id) && Cluster::from(handle)->is_connected()) return result_of(-ENOENT);
   int64_t found = look_up(handle, {{"id", id}}, &name);
   if (found < 0) return result_of(static_cast<int>(found));
   if (name.size() >= length) return result_of(-ERANGE);

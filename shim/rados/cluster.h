@@ -55,4 +55,7 @@ inline int result_of(int error) {
   return error;
 }
 
+// Whether a pool can have this number at all; others are nobody's, and no question for the daemon.
+constexpr bool may_be_pool_id(int64_t id) { return id > 0 && id < (int64_t{1} << 53); }
+
 }  // namespace cbd::rados

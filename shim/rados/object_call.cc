@@ -69,6 +69,14 @@ void ObjectTraffic::after_fork_in_child() {
 }
 
 void ObjectCall::add(Json operation, Sink sink) {
+  // No object reaches this far, and larger numbers do not pass exactly through JSON.
+  constexpr uint64_t far_behind = uint64_t{1} << 52;
+  for (const char* field : {"offset", "length", "size"}) {
+    auto number = operation.find(field);
+    if (number != operation.end() && number->get<uint64_t>() > far_behind) *number = far_behind;
+  }
+  auto data = operation.find("data");
+  if (data != operation.end()) data_size_ += data->get_ref<const std::string&>().size() / 4 * 3;
   operations_.push_back(std::move(operation));
   sinks_.push_back(std::move(sink));
 }
@@ -79,6 +87,7 @@ void ObjectCall::set_flags(int flags) {
 
 int ObjectCall::prepare(const IoCtx& io, const char* object, const std::optional<timespec>& mtime, Json& params) const {
   if (object == nullptr) return -EINVAL;
+  if (data_size_ > longest_data) return -EMSGSIZE;
   if (!io.locator_key.empty() || io.read_snap != static_cast<uint64_t>(-2)) return -EOPNOTSUPP;
   params = {{"at", {{"pool", io.pool_id}, {"namespace", io.name_space}}}, {"name", object}, {"ops", operations_}};
   if (mtime) params["mtime"] = {{"sec", mtime->tv_sec}, {"nsec", mtime->tv_nsec}};

@@ -65,7 +65,8 @@ class ObjectCall {
   void set_flags(int flags);
   bool empty() const { return operations_.empty(); }
 
-  // 0 or what the first operation that failed gave; -EOPNOTSUPP on an ioctx with a locator key or a read snapshot.
+  // 0 or what the first operation that failed gave; -EOPNOTSUPP on an ioctx with a locator key or a read snapshot;
+  // -EMSGSIZE for more data than one request carries.
   int run(IoCtx& io, const char* object, std::optional<timespec> mtime = {});
   // The same; `result` makes the completion's value out of the code. Returns 0 or -errno, then nothing will be completed.
   int run(IoCtx& io, const char* object, rados_completion_t completion, std::optional<timespec> mtime = {},
@@ -79,6 +80,7 @@ class ObjectCall {
   Kind kind_;
   Json operations_ = Json::array();
   std::vector<Sink> sinks_;
+  size_t data_size_ = 0;  // of all operations
 };
 
 inline IoCtx& io_from(rados_ioctx_t handle) { return *static_cast<IoCtx*>(handle); }
@@ -87,6 +89,9 @@ inline IoCtx& io_from(rados_ioctx_t handle) { return *static_cast<IoCtx*>(handle
 std::string base64(const void* data, size_t length);
 std::string hex(std::string_view bytes);
 std::string bytes_of(const Json& answer, const char* field);
+
+// The data that one call may carry, as base64 in one frame to the daemon (Ceph's own limit, osd_max_write_size, is 90 MiB).
+constexpr size_t longest_data = 8 << 20;
 
 // Longer buffers are refused with -E2BIG, as librados does.
 inline bool too_long(size_t length) { return length > UINT32_MAX / 2; }

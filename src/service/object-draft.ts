@@ -114,7 +114,8 @@ export class ObjectDraft {
       data.copy(chunk, from - start, from - offset, to - offset);
       draft.chunks.set(index, chunk);
     }
-    if (data.length > 0) draft.size = Math.max(draft.size, end);
+    // A write of nothing behind the end moves the end, as on a Ceph.
+    draft.size = Math.max(draft.size, end);
   }
 
   async truncate(size: number): Promise<void> {

@@ -8,6 +8,7 @@ import type { Time } from './records.js';
 
 const mayRenew = 1;   // LIBRADOS_LOCK_FLAG_MAY_RENEW
 const mustRenew = 2;  // LIBRADOS_LOCK_FLAG_MUST_RENEW
+const longestName = 95;
 
 const isOver = (now: Time, end: Time | null): boolean => end !== null && (end.sec < now.sec || (end.sec === now.sec && end.nsec <= now.nsec));
 
@@ -30,14 +31,16 @@ export const lockOps: Readonly<Record<string, Op>> = {
       const name = params.text('name'), tag = params.text('tag', ''), exclusive = params.flag('exclusive'), flags = params.number('lockFlags', 0);
       const client = params.text('client'), cookie = params.text('cookie');
       if (name === '') throw new ServiceError('EINVAL', 'the lock has no name');
+      // Ceph keeps it in an xattr "lock.NAME".
+      if (Buffer.byteLength(name) > longestName) throw new ServiceError('ENAMETOOLONG', `lock name ${name.slice(0, 20)}... is longer than ${longestName} bytes`);
       if ((flags & mayRenew) !== 0 && (flags & mustRenew) !== 0) throw new ServiceError('EINVAL', 'a lock that may and must be renewed');
       const held = current(draft, name);
+      if (held && held.tag !== tag) throw new ServiceError('EBUSY', `lock ${name} has the tag ${held.tag}`);
       const own = held?.lockers.find((locker) => locker.client === client && locker.cookie === cookie);
       if (own && (flags & (mayRenew | mustRenew)) === 0) throw new ServiceError('EEXIST', `lock ${name} is held with that cookie already`);
       if (!own && (flags & mustRenew) !== 0) throw new ServiceError('ENOENT', `lock ${name} is not held`);
       const others = held?.lockers.filter((locker) => locker !== own) ?? [];
       if (held && others.length > 0 && (exclusive || held.exclusive)) throw new ServiceError('EBUSY', `lock ${name} is held by ${others[0]?.client}`);
-      if (held && others.length > 0 && held.tag !== tag) throw new ServiceError('EBUSY', `lock ${name} has the tag ${held.tag}`);
       const expires = later(draft.now, params.number('seconds', 0), params.number('microseconds', 0));
       const locker: ObjectLocker = { client, cookie, address: params.text('address'), description: params.text('description', ''), expires };
       draft.setLock(name, { exclusive, tag, lockers: [...others, locker] });

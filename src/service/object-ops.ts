@@ -28,18 +28,23 @@ const exists = (draft: ObjectDraft): void => {
   if (!draft.exists) throw new ServiceError('ENOENT', 'the object does not exist');
 };
 
+const checkRange = (offset: number, length: number): void => {
+  if (offset >= maxObjectSize || offset + length > maxObjectSize) throw new ServiceError('EFBIG', `an object has at most ${maxObjectSize} bytes`);
+};
+
 const range = (params: Params): { offset: number; length: number } => {
   const offset = params.number('offset'), length = params.number('length');
-  if (offset + length > maxObjectSize) throw new ServiceError('EFBIG', `an object has at most ${maxObjectSize} bytes`);
+  checkRange(offset, length);
   return { offset, length };
 };
 
 const write = async (draft: ObjectDraft, offset: number, data: Buffer): Promise<void> => {
-  if (offset + data.length > maxObjectSize) throw new ServiceError('EFBIG', `an object has at most ${maxObjectSize} bytes`);
+  checkRange(offset, data.length);
   await draft.write(offset, data);
 };
 
-const xattrName = (params: Params): string => {
+/** Only setting one minds its length: no other name can be too long for what is not there. */
+const newXattrName = (params: Params): string => {
   const name = params.text('name');
   if (Buffer.byteLength(name) > maxXattrName) throw new ServiceError('ENAMETOOLONG', `xattr name ${name.slice(0, 20)}... is longer than ${maxXattrName} bytes`);
   return name;
@@ -84,7 +89,7 @@ export const objectOps: Readonly<Record<string, Op>> = {
     reads: true,
     run: (draft, params) => {
       exists(draft);
-      const theirs = Buffer.from(draft.xattrs.get(xattrName(params)) ?? '', 'base64');
+      const theirs = Buffer.from(draft.xattrs.get(params.text('name')) ?? '', 'base64');
       // Ceph compares what is given with what is there, in this order.
       if (!compares(params.number('operator'), params.bytes('value'), theirs)) throw differs(`xattr ${params.text('name')}`);
     },
@@ -112,7 +117,7 @@ export const objectOps: Readonly<Record<string, Op>> = {
     reads: true,
     run: (draft, params) => {
       exists(draft);
-      const value = draft.xattrs.get(xattrName(params));
+      const value = draft.xattrs.get(params.text('name'));
       if (value === undefined) throw new ServiceError('ENODATA', `xattr ${params.text('name')} is not set`);
       return { value };
     },
@@ -178,16 +183,16 @@ export const objectOps: Readonly<Record<string, Op>> = {
   truncate: {
     run: async (draft, params) => {
       const size = params.number('size');
-      if (size > maxObjectSize) throw new ServiceError('EFBIG', `an object has at most ${maxObjectSize} bytes`);
+      checkRange(size, 0);
       if (draft.exists) await draft.truncate(size);
     },
   },
   remove: { run: (draft) => { exists(draft); draft.remove(); } },
-  setxattr: { run: (draft, params) => draft.setXattr(xattrName(params), params.bytes('value').toString('base64')) },
+  setxattr: { run: (draft, params) => draft.setXattr(newXattrName(params), params.bytes('value').toString('base64')) },
   rmxattr: {
     run: (draft, params) => {
       exists(draft);
-      draft.removeXattr(xattrName(params));
+      draft.removeXattr(params.text('name'));
     },
   },
   omapSet: { run: (draft, params) => { draft.touch(); for (const [key, value] of params.pairs('entries')) draft.setOmap(key, value); } },

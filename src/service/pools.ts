@@ -159,11 +159,22 @@ export function placeOf(pool: PoolRecord): Place {
   return { dir: pool.dir, owner: pool.owner };
 }
 
-/** Applications. EPERM for a second one without force, as the monitor has it. */
+/** What a monitor allows of applications: so many on a pool, so many keys of each, so long a word (OSDMonitor of 16.2). */
+const MOST_APPLICATIONS = 4;
+const MOST_APPLICATION_KEYS = 64;
+const LONGEST_APPLICATION_WORD = 128;
+
+function checkApplicationWord(what: string, word: string): void {
+  if (Buffer.byteLength(word) > LONGEST_APPLICATION_WORD) throw new ServiceError('EINVAL', `${what} is longer than ${LONGEST_APPLICATION_WORD} bytes`);
+}
+
+/** Applications. EPERM for a second one without force, as the monitor has it; EINVAL for a fifth. */
 export async function enableApplication(ctx: Context, id: number, app: string, options: { force: boolean }): Promise<void> {
   if (app === '') throw new ServiceError('EINVAL', 'an application needs a name');
+  checkApplicationWord('the application\'s name', app);
   await changePool(ctx, id, (pool) => {
-    if (pool.apps[app]) return pool;
+    if (Object.hasOwn(pool.apps, app)) return pool;
+    if (Object.keys(pool.apps).length >= MOST_APPLICATIONS) throw new ServiceError('EINVAL', `pool ${pool.name} has ${MOST_APPLICATIONS} applications already`);
     if (Object.keys(pool.apps).length > 0 && !options.force) {
       throw new ServiceError('EPERM', `pool ${pool.name} has an application already; force is needed for another`);
     }
@@ -200,7 +211,13 @@ export function applicationMetadata(pool: PoolRecord, app: string): Readonly<Rec
 export async function changeApplicationMetadata(ctx: Context, id: number, app: string, change: { key: string; value: string | undefined }): Promise<void> {
   await changePool(ctx, id, (pool) => {
     const rest = Object.entries(applicationMetadata(pool, app)).filter(([key]) => key !== change.key);
-    if (change.value !== undefined) rest.push([change.key, change.value]);
+    if (change.value !== undefined) {
+      if (change.key === '') throw new ServiceError('EINVAL', 'application metadata needs a key');
+      checkApplicationWord('the key', change.key);
+      checkApplicationWord(`the value of ${change.key}`, change.value);
+      if (rest.length >= MOST_APPLICATION_KEYS) throw new ServiceError('EINVAL', `application ${app} has ${MOST_APPLICATION_KEYS} keys already`);
+      rest.push([change.key, change.value]);
+    }
     return { ...pool, apps: { ...pool.apps, [app]: Object.fromEntries(rest) } };
   });
 }

@@ -56,9 +56,15 @@ async function getOrCreate(request: Request): Promise<User> {
   return known;
 }
 
-async function get(request: Request): Promise<Reply> {
+/** Of a command that only reads: anything of the form KIND.ID. */
+function askedEntity(request: Request): string {
   const entity = request.values.text('entity');
   if (!/^\w+\./.test(entity)) throw new MonRefusal('EINVAL', entity === '' ? 'invalid command' : `invalid entity_auth ${entity}`);
+  return entity;
+}
+
+async function get(request: Request): Promise<Reply> {
+  const entity = askedEntity(request);
   const user = await request.cluster.users.read(entity);
   if (!user) throw new MonRefusal('ENOENT', `failed to find ${entity} in keyring`);
   return {...asEntities(user), outs: `exported keyring for ${entity}`};
@@ -74,7 +80,7 @@ async function list({cluster}: Request): Promise<Reply> {
 }
 
 async function keyOnly(request: Request): Promise<Reply> {
-  const entity = request.values.text('entity');
+  const entity = askedEntity(request);
   const user = await request.cluster.users.read(entity);
   if (!user) throw new MonRefusal('ENOENT', `don't have ${entity}`);
   return {root: 'auth', doc: {key: user.key}, plain: user.key};

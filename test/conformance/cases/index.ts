@@ -6,10 +6,21 @@ import { io } from './io.js';
 import { locks } from './locks.js';
 import { metadata } from './metadata.js';
 import { open } from './open.js';
+import { radosCommands } from './rados-commands.js';
+import { radosConfig } from './rados-config.js';
+import { radosObjects } from './rados-objects.js';
+import { radosPools } from './rados-pools.js';
 import { resize } from './resize.js';
 import { snapshots } from './snapshots.js';
 import { spacesCases } from './spaces.js';
 
-export const areas: Record<string, Case[]> = { create, open, resize, io, metadata, locks, spaces: spacesCases, snapshots, 'deep-copy': deepCopy };
+export const areas: Record<string, Case[]> = {
+  create, open, resize, io, metadata, locks, spaces: spacesCases, snapshots,
+  'deep-copy': deepCopy,
+  'rados-config': radosConfig,
+  'rados-pools': radosPools,
+  'rados-commands': radosCommands,
+  'rados-objects': radosObjects,
+};
 
 export const cases: Case[] = Object.values(areas).flat();
