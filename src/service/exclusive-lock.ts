@@ -47,10 +47,16 @@ export function noteWriter(ctx: Context, open: OpenImage): void {
   before?.session.channel?.notify('image.lockMoved', { handle: before.handle });
 }
 
-/** The same for a call that changes the image; `from` 'free': only where nobody wrote. True where the lock is the handle's now. */
-export function takeLockByUse(ctx: Context, open: OpenImage, { from }: { from: 'free' | 'any' }): boolean {
-  if (from === 'any' || !ctx.sessions.writerOf(open.image)) noteWriter(ctx, open);
-  return ctx.sessions.writerOf(open.image) === open;
+/**
+ * The same for a call that changes the image; `from` 'free': only where nobody wrote. True where the lock is the handle's now: who had
+ * it has been told, and has answered, when the call returns.
+ */
+export async function takeLockByUse(ctx: Context, open: OpenImage, { from }: { from: 'free' | 'any' }): Promise<boolean> {
+  const before = ctx.sessions.writerOf(open.image);
+  if (before !== undefined && (from === 'free' || before === open)) return before === open;
+  ctx.sessions.setWriter(open);
+  if (before) await ctx.sessions.askOne(before, 'image.lockMoved', { params: {} });
+  return true;
 }
 
 /** EINVAL without the feature, ENOENT where nobody holds it, EBUSY where `address` does not. */

@@ -21,6 +21,6 @@ function taking(method: Method, from: 'free' | 'any'): Method {
   return async (call) => {
     const answer = await method(call);
     const open = call.session.handles.get(call.params.number('handle'));
-    return open && takeLockByUse(call.ctx, open, { from }) ? { ...answer, result: { ...answer.result, hasLock: true } } : answer;
+    return open && await takeLockByUse(call.ctx, open, { from }) ? { ...answer, result: { ...answer.result, hasLock: true } } : answer;
   };
 }
