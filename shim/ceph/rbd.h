@@ -39,8 +39,9 @@ inline rbd_image_t real_image(rbd_image_t image) {
   return opened->generation == opened->pool->generation() ? opened->handle : nullptr;
 }
 
-// Hands the real image `opened` out through `pool` (a rados_ioctx_t of ours) as *image. Returns 0; -ENOMEM,
-// having closed it.
+// Hands the real image `opened` out as one of `pool`, or of the pool behind a rados_ioctx_t of ours, as *image. Returns 0;
+// -ENOMEM, having closed it.
+int wrap_image(rbd_image_t opened, const std::shared_ptr<Pool>& pool, rbd_image_t* image);
 int wrap_image(rbd_image_t opened, rados_ioctx_t pool, rbd_image_t* image);
 
 // A completion of ours that a call on a real image is given: a real one whose end becomes the end of ours, on

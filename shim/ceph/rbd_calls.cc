@@ -11,8 +11,11 @@
 namespace cbd::ceph {
 
 int wrap_image(rbd_image_t opened, rados_ioctx_t pool, rbd_image_t* image) {
-  const std::shared_ptr<Pool>& ceph = static_cast<rados::IoCtx*>(pool)->ceph;
-  auto* const made = new (std::nothrow) Image{opened, ceph, ceph->generation(), false};
+  return wrap_image(opened, static_cast<rados::IoCtx*>(pool)->ceph, image);
+}
+
+int wrap_image(rbd_image_t opened, const std::shared_ptr<Pool>& pool, rbd_image_t* image) {
+  auto* const made = new (std::nothrow) Image{opened, pool, pool->generation(), false};
   if (made == nullptr) {
     rbd()->rbd_close(opened);
     return -ENOMEM;

@@ -1,6 +1,7 @@
 # Run by pass-through.test.ts with our libraries in LD_LIBRARY_PATH: each command works on the pools `far` (a real Ceph) and `near`
 # (ours) of one process and prints what it saw as JSON.
 import ctypes
+import hashlib
 import json
 import os
 import sys
@@ -50,13 +51,78 @@ def side_by_side():
         there.create_snap('s')
         there.protect_snap('s')
         seen['clone'] = errno_of(api.clone, far, 'a', 's', near, 'child', rbd.RBD_FEATURE_LAYERING)
-        seen['deep copy with snapshots'] = errno_of(there.deep_copy, near, 'deep')
         seen['copy over what is there'] = errno_of(there.copy, near, 'a')
     seen['lists'] = [api.list(far), api.list(near)]
     seen['name and id'] = [far.get_pool_id(), far.name]
     seen['no such image'] = [errno_of(rbd.Image, pool, 'none') for pool in (far, near)]
     cluster.shutdown()
     return seen
+
+
+def digest(pool, name, snapshot=None):
+    with rbd.Image(pool, name, snapshot=snapshot, read_only=True) as image:
+        return [image.size(), hashlib.sha256(image.read(0, image.size())).hexdigest()]
+
+
+def deep_copies():
+    # A copy with snapshots goes each way, to a real Ceph, to local files and to CurveBS, and back.
+    cluster = connect()
+    pools = {name: cluster.open_ioctx(name) for name in ('far', 'near', 'cbs')}
+    api.create(pools['far'], 'deep', 16 * MIB)
+    with rbd.Image(pools['far'], 'deep') as image:
+        image.metadata_set('who', 'far')
+        image.write(os.urandom(5 * MIB), 3 * MIB)
+        image.create_snap('one')
+        image.protect_snap('one')
+        image.write(os.urandom(MIB), 4 * MIB - 700)
+        image.discard(6 * MIB, 2 * MIB)
+        image.resize(20 * MIB + 512)
+        image.write(os.urandom(512), 20 * MIB)
+        image.create_snap('two')
+        image.resize(12 * MIB)
+        image.write(b'head', 0)
+    moments = (None, 'one', 'two')
+    first = [digest(pools['far'], 'deep', moment) for moment in moments]
+    seen = {}
+    at = 'far'
+    for to in ('near', 'far', 'cbs', 'far'):
+        name = 'deep' if to != 'far' else 'back-from-' + at
+        with rbd.Image(pools[at], 'deep' if at != 'far' or to == 'near' else 'back-from-near') as image:
+            image.deep_copy(pools[to], name)
+        with rbd.Image(pools[to], name) as image:
+            seen[at + ' to ' + to] = [[digest(pools[to], name, moment) for moment in moments] == first,
+                                      [[snap['name'], image.is_protected_snap(snap['name'])] for snap in image.list_snaps()],
+                                      list(image.metadata_list())]
+        at = to
+    with rbd.Image(pools['far'], 'deep', snapshot='one') as image:
+        image.deep_copy(pools['near'], 'up-to-one')
+        seen['taken'] = errno_of(image.deep_copy, pools['near'], 'deep')
+    with rbd.Image(pools['near'], 'up-to-one') as image:
+        seen['from a snapshot'] = [[snap['name'] for snap in image.list_snaps()], digest(pools['near'], 'up-to-one') == first[1]]
+    cluster.shutdown()
+    return seen
+
+
+def both_open():
+    # One process, an image on Ceph and one on CurveBS open at once: I/O on both at the same time, a copy, a comparison.
+    cluster = connect()
+    far, cbs = cluster.open_ioctx('far'), cluster.open_ioctx('cbs')
+    for pool in (far, cbs):
+        api.create(pool, 'both', 32 * MIB)
+    with rbd.Image(far, 'both') as there, rbd.Image(cbs, 'both') as here:
+        chunks = [os.urandom(64 << 10) for _ in range(256)]
+        ended = []
+        pending = [image.aio_write(chunk, index * (128 << 10) + 512, lambda c: ended.append(c.get_return_value()))
+                   for index, chunk in enumerate(chunks) for image in (there, here)]
+        for completion in pending:
+            completion.wait_for_complete_and_cb()
+        same = there.read(0, 32 * MIB) == here.read(0, 32 * MIB)
+        right = all(there.read(index * (128 << 10) + 512, 64 << 10) == chunk for index, chunk in enumerate(chunks))
+        there.copy(cbs, 'both-copied')
+        with rbd.Image(cbs, 'both-copied') as copy:
+            copied = copy.read(0, 32 * MIB) == there.read(0, 32 * MIB)
+    cluster.shutdown()
+    return {'ended': [len(ended), set(ended) == {0}], 'same': same, 'right': right, 'copied': copied}
 
 
 def callbacks():
@@ -255,5 +321,5 @@ def unreachable():
     return answer
 
 
-print(json.dumps({'side-by-side': side_by_side, 'callbacks': callbacks, 'events': events, 'lists': lists, 'objects': objects,
+print(json.dumps({'side-by-side': side_by_side, 'deep-copies': deep_copies, 'both-open': both_open, 'callbacks': callbacks, 'events': events, 'lists': lists, 'objects': objects,
                   'fork': fork, 'unreachable': unreachable}[sys.argv[1]]()))

@@ -2,10 +2,13 @@
 // real library, and what it calls back reaches the client.
 import t, {type Test} from 'tap';
 import {spawn} from 'node:child_process';
-import {mkdirSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
+import {createHash} from 'node:crypto';
+import {mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 
 import {copyCephLibraries} from '../../src/install/ceph-libraries.js';
+import {ClusterProcess} from '../curvebs/cluster-process.js';
 import {startTestDaemon} from '../lib/daemon.js';
 import {root} from '../lib/root.js';
 import {cephInstalled, startCeph} from './cluster.js';
@@ -18,15 +21,22 @@ const copies = root('build/ceph-libraries');
 copyCephLibraries({from: realFolder, to: copies});
 
 const ceph = await startCeph({pools: ['behind']});
-const daemon = await startTestDaemon({CBD2RBD_DEFAULT_POOLS: 'near'});
+const curvebs = await ClusterProcess.start(mkdtempSync(join(tmpdir(), 'cbd-pass-')));
+const daemon = await startTestDaemon({
+  CBD2RBD_DEFAULT_POOLS: 'near',
+  CBD2RBD_CURVEBS_MDS: curvebs.mds,
+  CBD2RBD_CURVEBS_NEBD_SOCKET: curvebs.nebdSocket,
+});
 t.teardown(async () => {
   await daemon.stop();
   await ceph.destroy();
+  await curvebs.destroy();
 });
 const conf = join(daemon.dir, 'client.conf');
 writeFileSync(conf, `[global]\ncbd2rbd_socket = ${daemon.socket}\n`);
 const admin = await daemon.client();
 await admin.call('admin.pool.map', {name: 'far', backend: 'ceph', dir: 'behind', ceph: {conf: ceph.conf}});
+await admin.call('admin.pool.map', {name: 'cbs', backend: 'curvebs', dir: '/cbs', owner: 'cinder'});
 
 interface Run {
   readonly status: number|null;
@@ -72,7 +82,6 @@ t.test('one python process holds an image on Ceph and one of ours, and copies ea
     'from-far': [32 * MIB, true, [['who', 'far']]],
     'from-near': [32 * MIB, true, [['who', 'near']]],
     'clone': 18,
-    'deep copy with snapshots': 95,
     'copy over what is there': 17,
     'lists': [['a', 'from-near'], ['a', 'from-far']],
     'name and id': [2, 'far'],
@@ -81,6 +90,23 @@ t.test('one python process holds an image on Ceph and one of ours, and copies ea
   t.strictSame(
       ceph.run('rbd', 'ls', 'behind').trim().split('\n'), ['a', 'from-near'],
       'as the cluster\'s own tools see it');
+});
+
+t.test('one process does I/O on an image on Ceph and one on CurveBS at once, and copies and compares them', async t => {
+  t.strictSame(
+      await python(t, ['both-open']), {'ended': [512, true], 'same': true, 'right': true, 'copied': true});
+});
+
+t.test('a deep copy takes snapshots along, from Ceph to us and back', async t => {
+  const whole = [true, [['one', true], ['two', false]], [['who', 'far']]];
+  t.strictSame(await python(t, ['deep-copies']), {
+    'far to near': whole,
+    'near to far': whole,
+    'far to cbs': whole,
+    'cbs to far': whole,
+    'taken': 17,
+    'from a snapshot': [['one'], true],
+  });
 });
 
 t.test('completions and progress of a Ceph image arrive as the real library makes them', async t => {
@@ -158,16 +184,42 @@ t.test('a cluster that does not answer, and a pool that it lacks, are the pool\'
   t.strictSame(await python(t, ['unreachable', 'dead', 'lacking', 'near']), {dead: 110, lacking: 2, near: 0});
 });
 
-t.test('one qemu-img convert goes from Ceph to us, and one back', async t => {
-  const source = `rbd:far/a:conf=${conf}`;
-  const middle = `rbd:near/converted:conf=${conf}`;
-  const back = `rbd:far/back:conf=${conf}`;
-  for (const [from, to] of [[source, middle], [middle, back]] as const) {
+t.test('one qemu-img convert goes from Ceph to CurveBS and to local files, and one back', async t => {
+  const at = (image: string): string => `rbd:${image}:conf=${conf}`;
+  const ways = [['far/a', 'near/converted'], ['near/converted', 'far/back'], ['far/a', 'cbs/converted'],
+                ['cbs/converted', 'far/back-again']] as const;
+  for (const [from, to] of ways.map(way => way.map(at) as [string, string])) {
     const run = await client(['qemu-img', 'convert', '-f', 'raw', '-O', 'raw', from, to]);
     t.equal(run.status, 0, run.stderr);
     const compared = await client(['qemu-img', 'compare', '-f', 'raw', '-F', 'raw', from, to]);
     t.match(compared.stdout, 'Images are identical.', compared.stderr);
   }
+});
+
+t.test('rbd copies, with snapshots too, exports and imports across', async t => {
+  const hook = root('build/bin/hooks/rbd');
+  const rbd = async (...words: string[]): Promise<Run> => {
+    const run = await client([hook, ...words]);
+    t.equal(run.status, 0, `rbd ${words.join(' ')}: ${run.stderr}`);
+    return run;
+  };
+  t.match((await rbd('cp', 'far/deep@one', 'cbs/copied')).stderr, /Image copy: 100% complete\.\.\.done\./);
+  const deep = await rbd('deep', 'cp', 'far/deep', 'near/deep-copied');
+  t.match(deep.stderr, /Image deep copy: [1-9]\d?% complete\.\.\.[^]*Image deep copy: 100% complete\.\.\.done\./);
+  const file = join(daemon.dir, 'exported');
+  await rbd('export', '--no-progress', 'far/deep@two', file);
+  await rbd('import', '--no-progress', file, 'near/imported');
+  await rbd('export', '--no-progress', '--export-format', '2', 'near/deep-copied', `${file}.2`);
+  await rbd('import', '--no-progress', '--export-format', '2', `${file}.2`, 'far/imported');
+  const sums = [];
+  for (const image of ['far/deep@one', 'cbs/copied', 'near/deep-copied@one', 'far/imported@one',
+                       'far/deep@two', 'near/imported', 'near/deep-copied@two', 'far/imported@two']) {
+    await rbd('export', '--no-progress', image, `${file}.sum`);
+    sums.push(createHash('sha256').update(readFileSync(`${file}.sum`)).digest('hex'));
+    rmSync(`${file}.sum`);
+  }
+  t.equal(new Set(sums.slice(0, 4)).size, 1);
+  t.equal(new Set(sums.slice(4)).size, 1);
 });
 
 t.test('fio writes and verifies an image on Ceph', async t => {
