@@ -1,5 +1,6 @@
 // The door of `npm run bench`: runs the named sections (all without a name), one after the other, and prints their tables.
 
+import { benchCeph } from './ceph.js';
 import { benchCommands } from './commands.js';
 import { benchControl } from './control.js';
 import { benchCurvebs } from './curvebs.js';
@@ -12,6 +13,7 @@ const SECTIONS: Record<string, (parent: string) => Promise<void>> = {
   layers: benchLayers,
   curvebs: benchCurvebs,
   commands: benchCommands,
+  ceph: benchCeph,
 };
 
 const wanted = process.argv.slice(2);

@@ -34,7 +34,7 @@ function startCeph(folder: string): Engine | undefined {
   const script = resolve('dist/test/ceph/cluster.js');
   if (!existsSync('/usr/bin/ceph-osd') || !existsSync(script)) return undefined;
   const cluster = join(folder, 'ceph');
-  const up = spawnSync(process.execPath, [script, cluster, 'up', '--store=bluestore'], { encoding: 'utf8' });
+  const up = spawnSync(process.execPath, [script, cluster, 'up'], { encoding: 'utf8', env: { ...process.env, STORE: 'bluestore' } });
   if (up.status !== 0) throw new Error(`the real Ceph did not start: ${up.stderr}`);
   const environment = { ...process.env, CEPH_CONF: join(cluster, 'ceph.conf') };
   spawnSync('rbd', ['create', 'bench', '--size', '1G'], { env: environment });
