@@ -1,8 +1,10 @@
 // `rbd`: commands that move data run here, over librbd and with the caller's rights; the others are answered by the daemon.
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <initializer_list>
 
 #include "arguments.h"
 #include "data/commands.h"
@@ -19,6 +21,44 @@ bool wants_help(const std::vector<std::string>& words) {
     if (word == "--help" || word == "-h") return true;
   }
   return false;
+}
+
+bool begins_with(const std::vector<std::string>& words, std::initializer_list<const char*> start) {
+  size_t at = 0;
+  for (const char* word : start) {
+    if (at >= words.size() || words[at++] != word) return false;
+  }
+  return true;
+}
+
+// How often `perf image iostat` looks: --iterations, 0 for until it is ended. Takes the option out of the words.
+uint64_t take_iterations(std::vector<std::string>& words) {
+  for (size_t at = 0; at < words.size(); ++at) {
+    const bool is_joined = words[at].rfind("--iterations=", 0) == 0;
+    if (!is_joined && (words[at] != "--iterations" || at + 1 >= words.size())) continue;
+    const std::string text = is_joined ? words[at].substr(words[at].find('=') + 1) : words[at + 1];
+    char* end = nullptr;
+    const uint64_t count = strtoull(text.c_str(), &end, 10);
+    // What is no number above 0 is left in, for the daemon to refuse.
+    if (count == 0 || *end != '\0') return 1;
+    words.erase(words.begin() + static_cast<long>(at), words.begin() + static_cast<long>(at) + (is_joined ? 1 : 2));
+    return count;
+  }
+  return 0;
+}
+
+int watch_io(Session& session, std::vector<std::string> words) {
+  const bool is_top = words[2] == "iotop";
+  const uint64_t times = is_top ? 0 : take_iterations(words);
+  for (uint64_t time = 0; times == 0 || time < times; ++time) {
+    Outcome outcome;
+    session.run("rbd", words, "", outcome);
+    if (time == 0) write_whole(STDERR_FILENO, outcome.err);
+    if (is_top && isatty(STDOUT_FILENO)) write_whole(STDOUT_FILENO, "\033[2J\033[H");
+    if (write_whole(STDOUT_FILENO, outcome.out) != 0) return 1;
+    if (outcome.code != 0) return outcome.code;
+  }
+  return 0;
 }
 
 int run_here(DataCommand command, rados_t cluster, const std::vector<std::string>& rest) {
@@ -43,6 +83,8 @@ int run(Arguments& arguments) {
     rados_conf_set(session.cluster(), "rbd_disable_zero_copy_writes", "false");
     return run_here(command, session.cluster(), rest);
   }
+  const bool is_watching = begins_with(arguments.rest, {"perf", "image", "iostat"}) || begins_with(arguments.rest, {"perf", "image", "iotop"});
+  if (is_watching && !wants_help(arguments.rest)) return watch_io(session, arguments.rest);
   Outcome outcome;
   session.run("rbd", arguments.rest, "", outcome);
   write_whole(STDERR_FILENO, outcome.err);
@@ -52,6 +94,8 @@ int run(Arguments& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // A reader that goes away is an error like any other: half-made files and images are removed.
+  signal(SIGPIPE, SIG_IGN);
   Arguments arguments;
   std::string error;
   if (split(getenv("CEPH_ARGS"), argc, argv, false, arguments, error)) return run(arguments);

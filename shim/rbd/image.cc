@@ -415,6 +415,11 @@ void Image::on_call(const std::string& method, const Json& params, std::vector<U
   } else if (method == "image.resume") {
     resume(params, std::move(fds));
     watchers_.notify_update();
+  } else if (method == "image.counters") {
+    IoCounters& counters = io_->counters();
+    auto totals = [](const IoCounters::Totals& one) { return Json{{"ops", one.ops}, {"bytes", one.bytes}, {"nanoseconds", one.nanoseconds}}; };
+    counters.look();
+    return answer(0, {{"reads", totals(counters.reads())}, {"writes", totals(counters.writes())}});
   } else if (method == "image.lockTaken") {
     has_lock_.store(false);
     set_managed_lock(ManagedLock::other);

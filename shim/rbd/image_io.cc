@@ -200,6 +200,7 @@ void ImageIo::submit(Request& plain) {
   request.done = &ImageIo::finished;
   request.context = this;
   request.write_epoch = -1;
+  request.started = request.op == Op::flush ? 0 : counters_.begin();
   Traffic& traffic = traffic_.get();
   if (enter(traffic, request)) start(traffic, request);
 }
@@ -226,6 +227,7 @@ void ImageIo::finished(Request* plain, int result) {
   auto& request = static_cast<IoRequest&>(*plain);
   auto* self = static_cast<ImageIo*>(request.context);
   Traffic& traffic = self->traffic_.get();
+  if (request.started != 0) self->counters_.end(request.op == Op::read, request.length, request.started);
   if (request.write_epoch >= 0) self->end_write(traffic, request.write_epoch);
   request.done = request.then;
   request.context = request.then_context;

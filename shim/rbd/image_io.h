@@ -17,6 +17,7 @@
 #include "block/io_ring.h"
 #include "block/throttle.h"
 #include "rbd/image_state.h"
+#include "rbd/io_counters.h"
 #include "rbd/volumes.h"
 
 namespace cbd::rbd {
@@ -26,6 +27,7 @@ struct IoRequest : block::Request {
   void (*then)(block::Request*, int) = nullptr;
   void* then_context = nullptr;
   int write_epoch = -1;  // which of ImageIo's two counts of writes it is in, or -1
+  int64_t started = 0;   // for the ImageIo's counters; 0 where nobody counts
 };
 
 // Submitted requests must be IoRequests.
@@ -67,6 +69,7 @@ class ImageIo : public block::Device {
   // To open more of the image's volumes with: a copy shares those that are open.
   const Volumes& volumes() const { return volumes_; }
   block::IoRing& ring() { return *ring_; }
+  IoCounters& counters() { return counters_; }
   block::Throttle& throttle() { return throttle_; }
 
   // Carries a request out and waits. Returns 0 or -errno.
@@ -122,6 +125,7 @@ class ImageIo : public block::Device {
   std::atomic<Own> own_{Own::none};
   std::atomic<uint64_t> size_{0};
   PerProcess<Traffic> traffic_;
+  IoCounters counters_;
 };
 
 }  // namespace cbd::rbd

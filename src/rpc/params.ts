@@ -36,6 +36,14 @@ export class Params {
     return value;
   }
 
+  /** A list of whole numbers; EINVAL for another thing. */
+  numbers(name: string): number[] {
+    const value = this.fields[name];
+    const isNumber = (item: unknown): item is number => Number.isSafeInteger(item);
+    if (!Array.isArray(value) || !value.every(isNumber)) throw new ServiceError('EINVAL', `${name} must be a list of whole numbers`);
+    return value;
+  }
+
   texts(name: string): string[] {
     const value = this.fields[name];
     if (!Array.isArray(value) || !value.every((item): item is string => typeof item === 'string')) throw this.wrong(name, 'a list of texts');

@@ -6,6 +6,5 @@ export const rbdDataDifferences: readonly Difference[] = [
   {command: /^(import empty\.bin im4|info im4)/, code: 0, reason: 'an empty file can be imported here; the real one takes it for a device'},
   {command: /^cp rb cp4 --object-size 1M/, code: 0, reason: 'the real one takes the source\'s objects of 4 MiB for the stripe unit'},
   {command: /^du im9/, code: 0, reason: 'what is at 8 MiB in our file covers two objects of 1 MiB'},
-  {command: /^(deep (cp|copy) rb|snap ls dc1)/, reason: 'librbd refuses rbd_deep_copy for now'},
   {command: /^du im8/, code: 0, reason: 'the real one aborts on an image of size 0'},
 ];

@@ -6,7 +6,7 @@ import {goldenRuns} from '../lib/golden.js';
 t.setTimeout(60_000);
 
 // Not offered: refused by name, so there is no help for them.
-const refused = /^(device (attach|detach|map|unmap)|encryption|group|journal|migration|mirror|object-map|perf image|persistent-cache|trash purge schedule)/;
+const refused = /^(device (attach|detach|map|unmap)|encryption|group|journal|migration|mirror|object-map|persistent-cache|trash purge schedule)/;
 
 t.test('rbd help shows the same usage as the real one', async (t) => {
   const daemon = await startTestDaemon();

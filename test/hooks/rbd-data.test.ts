@@ -115,6 +115,56 @@ t.test('Ctrl-C in an import removes the half-made image', async (t) => {
   t.notMatch(await list(), /half/);
 });
 
+t.test('a reader that goes away is named, and nothing half-made stays', async (t) => {
+  const shell = (line: string): Promise<Ended> => new Promise((resolve) => {
+    const child = execFile('/bin/bash', ['--norc', '-c', line], {env: environment, cwd: folder, encoding: 'buffer'}, (error, stdout, stderr) =>
+      resolve({code: error ? Number(error.code) : 0, stdout, stderr: stderr.toString()}));
+    child.stdin?.end();
+  });
+  t.match(await shell(`set -o pipefail; ${program} export im1 - --no-progress | head -c 10 > /dev/null`), {code: 32, stderr: 'rbd: export error: (32) Broken pipe\n'});
+  t.match(await shell(`set -o pipefail; ${program} export-diff im1 - --no-progress | head -c 10 > /dev/null`), {code: 32, stderr: 'rbd: export-diff error: (32) Broken pipe\n'});
+  t.match(await shell(`${program} export im1 ${file('full')}/x --no-progress`), {code: /^(2|20)$/});
+});
+
+t.test('rbd watch says that an image changed, and ends with its input', async (t) => {
+  const child = spawn(program, ['watch', 'im1'], {env: environment, stdio: ['pipe', 'pipe', 'inherit']});
+  let text = '';
+  const said = (pattern: RegExp): Promise<void> => new Promise((resolve) => {
+    const look = (): void => { if (pattern.test(text)) resolve(); };
+    child.stdout.on('data', (part: Buffer) => {
+      text += part.toString();
+      look();
+    });
+    look();
+  });
+  await said(/press enter to exit/);
+  t.equal((await rbd(['resize', 'im1', '-s', '17M', '--no-progress'])).code, 0);
+  await said(/^im1 received notification: notify_id=1, cookie=\d+, notifier_id=0, bl\.length=0$/m);
+  child.stdin.write('\n');
+  const [code] = await once(child, 'exit') as [number | null];
+  t.equal(code, 0);
+  t.equal((await rbd(['resize', 'im1', '-s', '16M', '--allow-shrink', '--no-progress'])).code, 0);
+});
+
+t.test('perf image iostat shows who works on which image', async (t) => {
+  t.equal((await rbd(['create', 'hot', '-s', '16M'])).code, 0);
+  const child = spawn(program, ['bench', '--io-type', 'readwrite', '--io-size', '8K', '--io-total', '100T', '--io-threads', '2', 'hot'], {env: environment, stdio: ['ignore', 'pipe', 'inherit']});
+  await once(child.stdout, 'data');
+  child.stdout.resume();
+  const {stdout, code} = await rbd(['perf', 'image', 'iostat', 'rbd', '--iterations', '1', '--format', 'json']);
+  t.equal(code, 0);
+  const [hot] = JSON.parse(stdout.toString()) as Record<string, number|string>[];
+  t.match(hot, {pool: 'rbd', pool_namespace: '', image: 'hot'});
+  for (const name of ['write_ops', 'read_ops', 'write_latency', 'read_latency']) t.ok(Number(hot?.[name]) > 0, name);
+  t.equal(Math.round(Number(hot?.['write_bytes']) / Number(hot?.['write_ops']) / 512), 16, 'bytes are the requests\' own');
+  t.match((await rbd(['perf', 'image', 'iostat', 'rbd', '--iterations', '1'])).stdout.toString(), /^NAME +WR +RD +WR_BYTES +RD_BYTES +WR_LAT +RD_LAT \nhot +\S+\/s .*\n\n$/);
+  child.kill('SIGINT');
+  await once(child, 'exit');
+  t.match(await rbd(['perf', 'image', 'iostat', 'rbd', '--iterations', '0']), {code: 1, stderr: /'--iterations' is invalid/});
+  t.match(await rbd(['perf', 'image', 'iostat', '--sort-by', 'x']), {code: 1});
+  t.match(await rbd(['perf', 'image', 'iostat', 'nopool', '--iterations', '1']), {code: 2, stderr: /Pool 'nopool' not found/});
+});
+
 t.test('a diff carries what changed to another image', async (t) => {
   const {stdout: diff} = await rbd(['export-diff', 'im1', '-', '--no-progress']);
   t.equal(diff.subarray(0, 12).toString(), 'rbd diff v1\n');

@@ -10,6 +10,7 @@ import {dataCommands} from './commands/data.js';
 import {imageCommands} from './commands/images.js';
 import {lockCommands} from './commands/locks.js';
 import {metadataCommands} from './commands/metadata.js';
+import {perfCommands} from './commands/perf.js';
 import {poolCommands} from './commands/pools.js';
 import {showCommands} from './commands/show.js';
 import {snapCommands} from './commands/snaps.js';
@@ -41,7 +42,7 @@ const refused: readonly (readonly [string, string])[] = [
 /** All commands but `config global`, which needs the caller's rights. */
 const ownCommands = (): readonly RbdCommand[] => [
   ...imageCommands, ...showCommands, ...snapCommands, ...trashCommands, ...lockCommands, ...metadataCommands, ...poolCommands, ...configCommands,
-  ...mappedCommands, ...dataCommands,
+  ...perfCommands, ...mappedCommands, ...dataCommands,
 ];
 
 function commandsFor({cluster, call}: RbdCall): readonly RbdCommand[] {

@@ -1,4 +1,5 @@
 // cluster.stat, pool.* and namespace.* as docs/protocol.md has them.
+import { imageIo } from '../../service/io-counters.js';
 import { createNamespace, listNamespaces, namespaceExists, removeNamespace } from '../../service/namespaces.js';
 import { configOptions } from '../../service/image-options.js';
 import { ServiceError } from '../../service/errors.js';
@@ -32,6 +33,16 @@ export const poolMethods: Methods = {
   'pool.stat': async (call) => ({ result: await poolUsage(call.ctx, await getPool(call.ctx, call.params.number('pool'))) }),
 
   'pool.images': async (call) => ({ result: { ...await imageTotals(call.ctx, await placeFor(call, 'rx')) } }),
+
+  'pool.io': async ({ ctx, identity, params }) => {
+    const pools = new Set<number>();
+    for (const id of params.numbers('pools')) {
+      const { name } = await getPool(ctx, id);
+      identity.require('rx', { pool: name, namespace: '' });
+      pools.add(id);
+    }
+    return { result: { images: await imageIo(ctx, pools) } };
+  },
 
   'pool.app.enable': async ({ ctx, identity, params }) => {
     identity.requireMon('rw', 'osd pool application enable');
