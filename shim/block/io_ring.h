@@ -64,7 +64,8 @@ class IoRing {
   // use start().
   bool start_direct(Task& task, bool raises_listened, bool* was_raised);
 
-  // The client waits on this eventfd for the ends of its requests, and calls help() when it is raised.
+  // The client waits on this eventfd for the ends of its requests, and calls help() when it is raised. What he leaves
+  // lying ends on the ring's thread, up to a millisecond late.
   void listen(int event_fd);
   // Finishes on the calling thread what has ended of start_direct()'s tasks, and runs the completions of these here,
   // unless others run just now: then they have their turn on the ring's thread.
