@@ -27,11 +27,15 @@ export async function flattenImage(ctx: Context, image: ImageRef, request: Flatt
     const base = await copyBelow(ctx, record, borders, request);
     let intents: IntentRecord[];
     try {
-      intents = await whileQuiesced(ctx, image, 'flatten', () => transact(ctx.store, async (tx) => {
-        const condemned = await relink(tx, image, { borders, base });
-        finish(tx, {});
-        return condemned;
-      }));
+      intents = await whileQuiesced(ctx, image, 'flatten', async (now) => {
+        // A first write, a snapshot or a rollback may have come since: the borders are elsewhere then.
+        const current = await findBorders(ctx, now);
+        return transact(ctx.store, async (tx) => {
+          const condemned = await relink(tx, image, { borders: current, base });
+          finish(tx, {});
+          return condemned;
+        });
+      });
     } catch (error) {
       await base?.layer.abandon();
       throw error;

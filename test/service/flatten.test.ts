@@ -22,6 +22,8 @@ import { startTestService } from '../lib/service.js';
 const at = { pool: 1, namespace: '' };
 const MiB = 1048576;
 const merges: string[] = [];
+/** What happens while a clone is copied. */
+let meanwhile = async (): Promise<void> => undefined;
 let statusMeanwhile: Record<string, unknown> = {};
 
 const fdOf = ({ access }: WorkVolume): number => {
@@ -36,6 +38,7 @@ const worker: LayerWorker = {
     const bytes = Buffer.alloc(Math.min(length, bottom.size));
     readSync(fdOf(bottom), bytes, 0, bytes.length, 0);
     writeSync(fdOf(target), bytes, 0, bytes.length, 0);
+    await meanwhile();
     if (!onProgress(length, length)) throw Object.assign(new Error('cancelled'), { code: 'ECANCELED' });
   },
   async merge({ upper, lower, onProgress }) {
@@ -92,7 +95,7 @@ t.test('a clone with a head and snapshots of its own keeps them, above a base of
   await createSnapshot(s.ctx, used.image, { name: 'later' });
   await takeOwnership(s.ctx, used, 'write');
   await flattenImage(s.ctx, used.image, {});
-  t.strictSame((await chainOf('used')).map(({ kind, frozen }) => `${kind} ${frozen ? 'frozen' : 'head'}`), ['cow head', 'cow frozen', 'plain frozen']);
+  t.strictSame((await chainOf('origin')).map(({ kind, frozen }) => `${kind} ${frozen ? 'frozen' : 'head'}`), ['cow head', 'cow frozen', 'plain frozen']);
   const record = await imageByName(s.ctx, at, 'used');
   for (const snap of record.snaps) t.equal(snap.parent, null);
   const early = await readChain(s.ctx, record.snaps[0]?.top ?? { layer: '', overlap: 0 }, 2 * MiB);
@@ -176,4 +179,23 @@ t.test('a volume that is lost is an input/output error, and no missing image', a
   await createImage(s.ctx, session, { at, name: 'lost', size: MiB, options: {} });
   for (const volume of readdirSync(s.volumes)) if (volume === (await imageByName(s.ctx, at, 'lost')).top.layer) rmSync(join(s.volumes, volume));
   await t.rejects(open('lost'), { name: 'ServiceError', errno: 'EIO' });
+});
+
+t.test('a clone that is first written to, and snapshotted, while it is flattened is flat all the same', async (t) => {
+  await createImage(s.ctx, session, { at, name: 'origin', size: MiB, options: {} });
+  await createSnapshot(s.ctx, (await open('origin')).image, { name: 's' });
+  await cloneImage(s.ctx, session, { at, image: 'origin', snap: 's', to: at, name: 'lodger', options: { cloneFormat: 2 } });
+  const user = await open('lodger');
+  meanwhile = async () => {
+    await takeOwnership(s.ctx, user, 'write');
+    await createSnapshot(s.ctx, user.image, { name: 'own' });
+    await takeOwnership(s.ctx, user, 'write');
+  };
+  await flattenImage(s.ctx, user.image, {});
+  meanwhile = async () => undefined;
+  t.strictSame((await chainOf('lodger')).map(({ kind }) => kind), ['cow', 'cow', 'plain']);
+  const record = await imageByName(s.ctx, at, 'lodger');
+  t.equal(record.parent, null);
+  for (const { layer } of await readChain(s.ctx, record.top, MiB)) t.equal(layer.image, record.id, 'every layer is its own');
+  t.strictSame((await chainOf('origin')).map(({ refs }) => refs), [2], 'only its own image and snapshot refer to the parent');
 });
