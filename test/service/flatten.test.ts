@@ -95,7 +95,7 @@ t.test('a clone with a head and snapshots of its own keeps them, above a base of
   await createSnapshot(s.ctx, used.image, { name: 'later' });
   await takeOwnership(s.ctx, used, 'write');
   await flattenImage(s.ctx, used.image, {});
-  t.strictSame((await chainOf('origin')).map(({ kind, frozen }) => `${kind} ${frozen ? 'frozen' : 'head'}`), ['cow head', 'cow frozen', 'plain frozen']);
+  t.strictSame((await chainOf('used')).map(({ kind, frozen }) => `${kind} ${frozen ? 'frozen' : 'head'}`), ['cow head', 'cow frozen', 'plain frozen']);
   const record = await imageByName(s.ctx, at, 'used');
   for (const snap of record.snaps) t.equal(snap.parent, null);
   const early = await readChain(s.ctx, record.snaps[0]?.top ?? { layer: '', overlap: 0 }, 2 * MiB);

@@ -55,6 +55,9 @@ int main(int argc, char** argv) {
   if (argc <= 3) served = std::make_unique<Served>();
   Clients clients(served ? served->conf() : argv[3], argc > 4 ? argv[4] : "rbd");
   tap::test("random operations on images, snapshots and clones match a model, and snapshots never change",
-            [&] { CHECK(run(clients, operations, seed)); });
+            [&] {
+              if (CHECK(run(clients, operations, seed))) return;
+              if (served) served->print_log();
+            });
   return tap::finish();
 }

@@ -9,7 +9,9 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <filesystem>
+#include <fstream>
 
 extern char** environ;
 
@@ -57,9 +59,14 @@ Served::~Served() {
   std::filesystem::remove_all(folder_);
 }
 
-void Served::restart() {
-  end(SIGKILL);
-  start();
+void Served::print_log() const {
+  std::ifstream log(folder_ + "/log");
+  std::deque<std::string> last;
+  for (std::string line; std::getline(log, line);) {
+    last.push_back(line);
+    if (last.size() > 40) last.pop_front();
+  }
+  for (const std::string& line : last) std::printf("# daemon: %s\n", line.c_str());
 }
 
 void Served::start() {

@@ -17,8 +17,8 @@ class Served {
   Served& operator=(const Served&) = delete;
 
   std::string conf() const { return folder_ + "/ceph.conf"; }
-  // kill -9, and another one on the same folder.
-  void restart();
+  // What it logged last, as comments of TAP.
+  void print_log() const;
 
  private:
   void start();
