@@ -48,9 +48,9 @@ bool reads_ready(int fd) {
 }  // namespace
 
 Served::Served() {
-  char name[] = "/tmp/cbd-native-XXXXXX";
-  if (mkdtemp(name) == nullptr) give_up("no temporary folder");
-  folder_ = name;
+  const char* parent = std::getenv("TMPDIR");
+  folder_ = std::string(parent != nullptr ? parent : "/tmp") + "/cbd-native-XXXXXX";
+  if (mkdtemp(folder_.data()) == nullptr) give_up("no temporary folder");
   start();
 }
 
