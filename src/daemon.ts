@@ -5,7 +5,7 @@ import { Access } from './access/access.js';
 import { newKey } from './access/key.js';
 import type { UserRecords } from './access/user.js';
 import type { Backend } from './backend/backend.js';
-import { cephBackend } from './backend/ceph.js';
+import { openCephBackend } from './backend/ceph.js';
 import { CurvebsBackend } from './backend/curvebs/curvebs.js';
 import { openLocalBackend } from './backend/local.js';
 import type { Cluster } from './ceph/command.js';
@@ -157,7 +157,7 @@ async function holdPlace(store: Store, config: Config, hooks: DaemonHooks): Prom
 }
 
 async function openBackends(config: Config, log: (line: string) => void): Promise<Map<string, Backend>> {
-  const backends = new Map<string, Backend>([['local', await openLocalBackend(config.localRoot)], ['ceph', cephBackend]]);
+  const backends = new Map<string, Backend>([['local', await openLocalBackend(config.localRoot)], ['ceph', openCephBackend({ log })]]);
   if (config.curvebsMds.length > 0) {
     const password = config.curvebsRootPasswordFile === undefined ? undefined : (await readFile(config.curvebsRootPasswordFile, 'utf8')).trim();
     backends.set('curvebs', new CurvebsBackend({

@@ -2,6 +2,7 @@
 // no volumes here: it knows how such a pool is reached, and refuses whatever would make a volume.
 import { isAbsolute } from 'node:path';
 import { ServiceError } from '../service/errors.js';
+import { CephFigureBook, type CephFigures } from './ceph-figures.js';
 import type { Backend, Capacity, DirectoryUsage, VolumeAccess, VolumeInfo } from './backend.js';
 
 /** How clients reach a real Ceph pool; what is absent is Ceph's own default. Paths are the clients', so they are absolute. */
@@ -21,7 +22,12 @@ function elsewhere(what: string): ServiceError {
   return new ServiceError('EOPNOTSUPP', `${what}: the pool is on a real Ceph, which only librbd reaches`);
 }
 
-export const cephBackend: Backend = {
+export const openCephBackend = (options: { log: (line: string) => void }): Backend => {
+  const book = new CephFigureBook(options.log);
+  return { ...nothingHere, realFigures: (reach): Promise<CephFigures | undefined> => book.figuresOf(reach) };
+};
+
+const nothingHere: Backend = {
   kind: 'ceph',
   rules: {
     minSize: 0, maxSize: Number.MAX_SAFE_INTEGER, sizeStep: 1, blockSize: 1, canShrink: true, maxNameBytes: 255,

@@ -1,6 +1,6 @@
 // What monitor commands show, gathered once a command from the service: pools with their use, capacity, epochs.
 import {clusterUsage} from '../service/cluster.js';
-import {backendOf, findPool, poolUsage} from '../service/pools.js';
+import {backendOf, findPool, poolUsage, realPoolFigures} from '../service/pools.js';
 import {keys, type PoolRecord} from '../service/records.js';
 import {MonRefusal, type Cluster} from './command.js';
 
@@ -46,8 +46,9 @@ export async function gatherFacts(cluster: Cluster): Promise<Facts> {
   const {ctx} = cluster;
   const [capacity, records] = await Promise.all([clusterUsage(ctx), readPools(cluster)]);
   const pools = await Promise.all(records.map(async ({record, revision}): Promise<PoolFacts> => {
-    const [usage, room] = await Promise.all([poolUsage(ctx, record), backendOf(ctx, record).capacity()]);
-    return {record, revision, storedBytes: usage.bytes, objects: usage.objects, availBytes: room.availBytes};
+    const room = record.ceph ? realPoolFigures(ctx, record).then((there) => there ?? {availBytes: 0}) : backendOf(ctx, record).capacity();
+    const usage = await poolUsage(ctx, record);
+    return {record, revision, storedBytes: usage.bytes, objects: usage.objects, availBytes: (await room).availBytes};
   }));
   return {
     ...capacity,

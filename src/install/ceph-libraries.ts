@@ -10,6 +10,14 @@ export const cephLibraries: ReadonlyArray<readonly[string, string]> = [
   ['librbd.so.1', 'ceprbd.so.1'],
 ];
 
+/** Where `cbd2rbd ceph libraries` puts the copies. */
+export const cephCopyFolder = '/usr/lib/cbd2rbd/ceph';
+
+/** The folders in which a program of ours looks for the copies, the first first. */
+export function cephLibraryFolders(): string[] {
+  return [process.env['CBD2RBD_CEPH_LIBS'] ?? '', cephCopyFolder].filter((folder) => folder !== '');
+}
+
 export class CephLibraryError extends Error {}
 
 interface Section {

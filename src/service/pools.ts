@@ -2,6 +2,7 @@
 // Behind: rados_pool_create/list/lookup/reverse_lookup/delete/stat, rados_application_*, rbd_pool_metadata_*, rbd_config_pool_*.
 import type { Backend, Place } from '../backend/backend.js';
 import { cephMapping } from '../backend/ceph.js';
+import type { CephPoolFigures } from '../backend/ceph-figures.js';
 import { changed } from './state.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
@@ -111,8 +112,19 @@ export async function getPool(ctx: Context, id: number): Promise<PoolRecord> {
   return pool;
 }
 
+/** What a real Ceph says of the pool that `pool` is there; undefined where it is not on one, or that does not answer. */
+export async function realPoolFigures(ctx: Context, pool: PoolRecord): Promise<CephPoolFigures | undefined> {
+  if (!pool.ceph) return undefined;
+  const figures = await backendOf(ctx, pool).realFigures?.(pool.ceph);
+  return figures?.pools.get(pool.ceph['pool'] ?? '');
+}
+
 /** What the pool's volumes take, and how many images there are. */
 export async function poolUsage(ctx: Context, pool: PoolRecord): Promise<{ bytes: number; images: number; objects: number }> {
+  if (pool.ceph) {
+    const there = await realPoolFigures(ctx, pool);
+    return { bytes: there?.storedBytes ?? 0, images: 0, objects: there?.objects ?? 0 };
+  }
   const usage = await backendOf(ctx, pool).statDirectory(placeOf(pool));
   const images = await ctx.store.list({ prefix: keys.imagesOfPool(pool.id) });
   return { bytes: usage.allocated, images: images.length, objects: Math.ceil(usage.allocated / 4194304) };

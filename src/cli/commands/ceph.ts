@@ -1,10 +1,8 @@
 // `cbd2rbd ceph libraries`: what this host needs before its programs can use pools on a real Ceph.
-import {copyCephLibraries} from '../../install/ceph-libraries.js';
+import {cephCopyFolder, copyCephLibraries} from '../../install/ceph-libraries.js';
 import type {Command} from '../command.js';
 
 const realFolder = '/usr/lib/x86_64-linux-gnu';
-// One of the folders in which shim/ceph/library.cc looks.
-const copyFolder = '/usr/lib/cbd2rbd/ceph';
 
 const libraries: Command = {
   name: 'ceph libraries',
@@ -13,12 +11,12 @@ const libraries: Command = {
   summary: 'Copy Ceph\'s own librados and librbd to where pools on a real Ceph look for them',
   details: [
     `FROM holds Ceph's librados.so.2 and librbd.so.1 (by default ${realFolder}).`,
-    `TO is ${copyFolder} by default; programs find another folder through CBD2RBD_CEPH_LIBS.`,
+    `TO is ${cephCopyFolder} by default; programs find another folder through CBD2RBD_CEPH_LIBS.`,
     'The copies get names of their own, so that one process can hold them beside ours. Run it again when Ceph is upgraded.',
   ],
   examples: ['cbd2rbd ceph libraries', 'cbd2rbd ceph libraries /usr/lib/ceph-original /srv/ceph-libraries'],
   run: async (invocation) => {
-    const [from = realFolder, to = copyFolder] = invocation.args;
+    const [from = realFolder, to = cephCopyFolder] = invocation.args;
     invocation.print({copied: copyCephLibraries({from, to})}, ({copied}) => copied);
     return 0;
   },
