@@ -89,7 +89,7 @@ t.test('cinder makes a volume of an image, and an image of a volume', async (t) 
 t.test('cinder asks whether a volume is in use', async (t) => {
   t.match(JSON.parse(await must(`rbd status --pool volumes --format=json volume-1 ${who}`)), {watchers: []});
   const used = `rbd bench --io-type write --io-size 4K --io-total 100T --pool volumes volume-2 ${who} & bench=$!; ` +
-      `until rbd status --pool volumes --format=json volume-2 ${who} | grep -q cookie; do kill -0 $bench || exit 9; done; kill -INT $bench; wait $bench; true`;
+      `until rbd status --pool volumes --format=json volume-2 ${who} | grep -q cookie; do kill -0 $bench || exit 9; done; kill -TERM $bench; wait $bench; true`;
   t.equal((await shell(used)).code, 0);
 });
 
