@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Builds the Debian packages into build/packages/ from a clean checkout:
-#   cbd2rbd          the daemon, the admin CLI, the systemd unit, the configuration file
+#   cbd2rbd          the daemon, the admin CLI, the systemd unit, the configuration file, rules for AppArmor
 #   cbd2rbd-librbd   our librbd.so.1 and librados.so.2 in place of Ceph's, which are diverted
+#   cbd2rbd-hooks    our ceph and rbd in place of Ceph's, which are diverted
+#   cbd2rbd-preload  the libraries beside Ceph's, and emulators for libvirt that preload them
 # Says the packages' paths, one a line, at the end. `build.sh --built` packs what is built already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -29,9 +31,9 @@ shared_dependencies() {
   rm -rf "$scratch"
 }
 
-# finish NAME DEPENDS DESCRIPTION: writes control and md5sums from packaging/NAME.* and the staged tree, and packs it.
+# finish NAME FIELDS DESCRIPTION: writes control (FIELDS are lines of it) and packs the staged tree.
 finish() {
-  local name=$1 depends=$2 description=$3 tree=$out/$1
+  local name=$1 fields=$2 description=$3 tree=$out/$1
   mkdir -p "$tree/DEBIAN"
   cat >"$tree/DEBIAN/control" <<CONTROL
 Package: $name
@@ -41,7 +43,7 @@ Maintainer: the cbd2rbd founders <founders@cbd2rbd.invalid>
 Section: admin
 Priority: optional
 Installed-Size: $(du -sk --exclude=DEBIAN "$tree" | cut -f1)
-Depends: $depends
+$fields
 Description: $description
 CONTROL
   chmod -R u=rwX,go=rX "$tree"
@@ -49,6 +51,27 @@ CONTROL
   dpkg-deb --root-owner-group -Zxz --build "$tree" "$out/${name}_${version}_${architecture}.deb" >&2
   rm -rf "$tree"
 }
+
+# manuals TREE PAGE...: installs manual pages, compressed, by their sections.
+manuals() {
+  local tree=$1 page section; shift
+  for page in "$@"; do
+    section=$tree/usr/share/man/man${page##*.}
+    install -d "$section"
+    gzip -9n <"$page" >"$section/$(basename "$page").gz"
+  done
+}
+
+# libraries FOLDER: installs librbd and librados there.
+libraries() {
+  install -d "$1"
+  cp -L build/lib/librbd.so.1 build/lib/librados.so.2 "$1/"
+  strip --strip-unneeded "$1"/*.so.*
+}
+
+pages=$(mktemp -d)
+trap 'rm -rf "$pages"' EXIT
+node dist/tools/man-pages.js "$pages"
 
 # --- cbd2rbd
 tree=$out/cbd2rbd
@@ -61,6 +84,9 @@ cp -r node_modules/koffi "$home/node_modules/koffi"
 find "$home/node_modules/koffi/build/koffi" -mindepth 1 -maxdepth 1 ! -name "linux_$(node -p process.arch)" -exec rm -rf {} +
 rm -rf "$home/node_modules/koffi/"{src,vendor,doc}
 cp -L build/lib/cbd2rbd.node "$home/build/lib/"
+# `cbd2rbd image move` runs it over the librbd that is installed.
+install -D -s build/bin/hooks/cbd2rbd-move "$home/build/bin/hooks/cbd2rbd-move"
+patchelf --remove-rpath "$home/build/bin/hooks/cbd2rbd-move"
 cp shim/rados/option_table.inc "$home/shim/rados/"
 cat >"$tree/usr/bin/cbd2rbd" <<'WRAPPER'
 #!/bin/sh
@@ -69,10 +95,16 @@ WRAPPER
 chmod 0755 "$tree/usr/bin/cbd2rbd"
 node dist/src/cli/cbd2rbd.js config show --default >"$tree/etc/cbd2rbd/cbd2rbd.conf"
 cp packaging/daemon/cbd2rbd.service "$tree/lib/systemd/system/"
+install -D -m 0644 packaging/apparmor/cbd2rbd "$tree/etc/apparmor.d/abstractions/cbd2rbd"
+install -d "$tree/usr/share/bash-completion/completions"
+node dist/src/cli/cbd2rbd.js completion bash >"$tree/usr/share/bash-completion/completions/cbd2rbd"
+manuals "$tree" "$pages"/cbd2rbd*
 install -d "$tree/DEBIAN"
-echo /etc/cbd2rbd/cbd2rbd.conf >"$tree/DEBIAN/conffiles"
+printf '%s\n' /etc/cbd2rbd/cbd2rbd.conf /etc/apparmor.d/abstractions/cbd2rbd >"$tree/DEBIAN/conffiles"
+echo "interest-noawait /etc/apparmor.d/abstractions/libvirt-qemu" >"$tree/DEBIAN/triggers"
 cp packaging/daemon/{postinst,prerm,postrm} "$tree/DEBIAN/"
-finish cbd2rbd "nodejs (>= 20), libsqlite3-0, $(shared_dependencies build/lib/cbd2rbd.node)" \
+finish cbd2rbd "Depends: nodejs (>= 20), libsqlite3-0, $(shared_dependencies build/lib/cbd2rbd.node)
+Recommends: cbd2rbd-librbd | cbd2rbd-preload, cbd2rbd-hooks" \
   "Ceph RBD clients on CurveBS or local files: the daemon
  Holds what RBD clients see (pools, images, snapshots, users) and maps it onto
  CurveBS directories and volumes, or onto sparse files. Data does not pass
@@ -80,16 +112,37 @@ finish cbd2rbd "nodejs (>= 20), libsqlite3-0, $(shared_dependencies build/lib/cb
 
 # --- cbd2rbd-librbd
 tree=$out/cbd2rbd-librbd
-libraries=$tree/usr/lib/$multiarch
-install -d "$libraries" "$tree/DEBIAN"
-cp -L build/lib/librbd.so.1 build/lib/librados.so.2 "$libraries/"
-strip --strip-unneeded "$libraries"/*.so.*
+libraries "$tree/usr/lib/$multiarch"
+install -d "$tree/DEBIAN"
 for script in preinst postrm; do sed "s/@MULTIARCH@/$multiarch/" "packaging/librbd/$script" >"$tree/DEBIAN/$script"; done
 echo "activate-noawait ldconfig" >"$tree/DEBIAN/triggers"
-finish cbd2rbd-librbd "$(shared_dependencies build/lib/librbd.so.1 build/lib/librados.so.2)" \
+finish cbd2rbd-librbd "Depends: $(shared_dependencies build/lib/librbd.so.1 build/lib/librados.so.2)" \
   "Ceph RBD clients on CurveBS or local files: librbd and librados
  Takes the place of Ceph's librbd.so.1 and librados.so.2. Those, where they are
  installed, are diverted to the folder in which Ceph's own programs look first,
  so that rbd, rados and the daemons of Ceph go on using them."
+
+# --- cbd2rbd-hooks
+tree=$out/cbd2rbd-hooks
+install -d "$tree/usr/bin" "$tree/DEBIAN"
+for name in ceph rbd; do
+  install -s "build/bin/hooks/$name" "$tree/usr/bin/$name"
+  patchelf --remove-rpath "$tree/usr/bin/$name"
+done
+cp packaging/hooks/{preinst,postrm} "$tree/DEBIAN/"
+finish cbd2rbd-hooks "Depends: cbd2rbd-librbd (= $version), $(shared_dependencies build/bin/hooks/ceph build/bin/hooks/rbd)" \
+  "Ceph RBD clients on CurveBS or local files: ceph and rbd
+ Takes the place of Ceph's commands ceph and rbd, which OpenStack's services run.
+ Those, where they are installed, go on as ceph.distrib and rbd.distrib."
+
+# --- cbd2rbd-preload
+tree=$out/cbd2rbd-preload
+libraries "$tree/usr/lib/cbd2rbd/preload"
+install -d "$tree/usr/bin"
+install -s build/bin/hooks/cbd2rbd-qemu "$tree/usr/bin/cbd2rbd-qemu-system-$(uname -m)"
+finish cbd2rbd-preload "Depends: $(shared_dependencies build/lib/librbd.so.1 build/lib/librados.so.2)" \
+  "Ceph RBD clients on CurveBS or local files: libraries for LD_PRELOAD
+ The same libraries in a folder of their own, for hosts where Ceph's librbd and
+ librados stay in place, and emulators for libvirt that preload them into QEMU."
 
 ls -1 "$out"/*.deb
