@@ -1,0 +1,4 @@
+// OpenStack's invocations with pools on CurveBS.
+import {openstackTests} from './openstack.js';
+
+openstackTests('curvebs');
