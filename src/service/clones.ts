@@ -28,7 +28,7 @@ export interface CloneRequest {
   readonly op?: string;
 }
 
-/** ENOENT, EEXIST, EINVAL (unprotected with format 1, no snapshot, no layering) and whatever a create gives for its options. */
+/** ENOENT, EEXIST, EINVAL (unprotected with format 1, no snapshot), ENOSYS (no layering) and whatever a create gives for its options. */
 export async function cloneImage(ctx: Context, session: Session, request: CloneRequest): Promise<{ id: string; order: number }> {
   return ctx.ops.once<{ id: string; order: number }>(request.op, async (finish) => {
     const { at, to, name, options } = request;
@@ -38,8 +38,8 @@ export async function cloneImage(ctx: Context, session: Session, request: CloneR
     const snap = choose(parent, { ...(request.snap === undefined ? {} : { name: request.snap }), ...(request.snapId === undefined ? {} : { id: request.snapId }) });
     const format = formatOf(ctx, session, options.cloneFormat ?? 0);
     if (format === 1 && at.namespace !== to.namespace) throw new ServiceError('EXDEV', 'a clone in another namespace has format 2');
+    if ((parent.features & Feature.LAYERING) === 0) throw new ServiceError('ENOSYS', `image ${parent.name} does not have the layering feature`);
     if (format === 1 && !snap.isProtected) throw new ServiceError('EINVAL', `snapshot ${snap.name} is not protected`);
-    if ((parent.features & Feature.LAYERING) === 0) throw new ServiceError('EINVAL', `image ${parent.name} does not have the layering feature`);
     if (await findImage(ctx, to, name)) throw new ServiceError('EEXIST', `image ${name} exists`);
     const shape = await shapeOf(ctx, session.identity.entity, to.pool, inherited(options, parent));
     if ((shape.features & Feature.LAYERING) === 0) throw new ServiceError('ENOSYS', 'a clone needs the layering feature');

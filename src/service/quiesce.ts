@@ -30,9 +30,15 @@ async function quiesceWriters(ctx: Context, record: ImageRecord, reason: string)
   const shared = await isShared(ctx, record);
   const openers = ctx.sessions.openersOf(record).filter((open) => open.snapId === null && !open.fenced);
   const writers = openers.filter((open) => (shared ? !open.readOnly : open.holds === 'write'));
+  // Before a snapshot the others are asked too: their clients may have watchers that wait for it (rbd_quiesce_watch). Nothing hangs on their answers.
+  const listeners = reason === 'snapshot' ? openers.filter((open) => !open.readOnly && !writers.includes(open)) : [];
   const quiesced: OpenImage[] = [];
   const late: OpenImage[] = [];
   const failed: OpenImage[] = [];
+  const asked = listeners.map(async (open) => {
+    const outcome = await ctx.sessions.askOne(open, 'image.quiesce', { params: { reason } }, ctx.drainMs);
+    if (outcome === 'answered' || outcome === 'refused') quiesced.push(open);
+  });
   await Promise.all(writers.map(async (open) => {
     for (;;) {
       const outcome = await ctx.sessions.askOne(open, 'image.quiesce', { params: { reason } }, ctx.drainMs);
@@ -42,6 +48,7 @@ async function quiesceWriters(ctx: Context, record: ImageRecord, reason: string)
       if (outcome !== 'gone' || !await ctx.sessions.comesBack(open)) return;
     }
   }));
+  await Promise.all(asked);
   const [silent] = late;
   const [broken] = failed;
   if (broken) {

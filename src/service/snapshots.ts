@@ -86,10 +86,11 @@ export async function renameSnapshot(ctx: Context, image: ImageRef, { name, to }
   });
 }
 
-/** ENOENT; ENOSYS where the image cannot have clones; EBUSY where it is protected already. */
+/** ENOSYS where the image cannot have clones, whatever the snapshot; ENOENT; EBUSY where it is protected already. */
 export async function protectSnapshot(ctx: Context, image: ImageRef, name: string): Promise<void> {
-  await changeSnap(ctx, image, name, (snap, record) => {
-    if ((record.features & Feature.LAYERING) === 0) throw new ServiceError('ENOSYS', `image ${record.name} does not have the layering feature`);
+  const { features, name: imageName } = await imageById(ctx, image);
+  if ((features & Feature.LAYERING) === 0) throw new ServiceError('ENOSYS', `image ${imageName} does not have the layering feature`);
+  await changeSnap(ctx, image, name, (snap) => {
     if (snap.isProtected) throw new ServiceError('EBUSY', `snapshot ${name} is protected already`);
     return { ...snap, isProtected: true };
   });

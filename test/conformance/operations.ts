@@ -1,7 +1,7 @@
 // The single steps of the random test: each makes one or a few calls on a small world of names and handles, and is told
 // everything it needs by plain data, so that two libraries can be led through the same sequence.
 import { Bytes, Handle, Out, Shown, type Argument } from './transcript.js';
-import { snapInfo, trashInfo, type Context } from './context.js';
+import { childInfo, linkedImageSpec, snapInfo, snapSpec, trashInfo, type Context } from './context.js';
 import { textsIn } from '../lib/memory.js';
 
 export type Step = { op: string } & Record<string, string | number | boolean>;
@@ -10,6 +10,8 @@ export type Step = { op: string } & Record<string, string | number | boolean>;
 export class World {
   readonly handles = new Map<number, Handle>();
   private readonly trash = new Map<string, string>();
+  /** Ids that were in the trash once: of two images of one name the new one is meant. */
+  private readonly seen = new Set<string>();
 
   constructor(readonly c: Context) {}
 
@@ -51,9 +53,11 @@ export class World {
     const max = new Out('max', 'u64', 64);
     const list = new Bytes('list', Buffer.alloc(64 * trashInfo.size));
     const count = Number(await this.c.silent('rbd_trash_list', this.c.io, list, max));
-    const known = new Set(this.trash.values());
-    const entry = trashInfo.readAll(list.buffer, Math.max(0, count)).find((e) => e['name'] === name && !known.has(String(e['id'])));
-    if (entry !== undefined) this.trash.set(name, String(entry['id']));
+    const entry = trashInfo.readAll(list.buffer, Math.max(0, count)).find((e) => e['name'] === name && !this.seen.has(String(e['id'])));
+    if (entry !== undefined) {
+      this.trash.set(name, String(entry['id']));
+      this.seen.add(String(entry['id']));
+    }
     if (count >= 0) await this.c.silent('rbd_trash_list_cleanup', list, count);
   }
 
@@ -62,6 +66,11 @@ export class World {
   }
 
   forgetTrash(name: string): void {
+    this.trash.delete(name);
+  }
+
+  restored(name: string): void {
+    this.seen.delete(this.trash.get(name) ?? '');
     this.trash.delete(name);
   }
 }
@@ -156,9 +165,34 @@ const OPERATIONS: Record<string, Operation> = {
   lock: open(async (w, s, image) => { if (await w.hasNoAutomaticLock(image)) await w.c.call('rbd_lock_exclusive', image, text(s, 'cookie')); }),
   lockShared: open(async (w, s, image) => { if (await w.hasNoAutomaticLock(image)) await w.c.call('rbd_lock_shared', image, text(s, 'cookie'), 'tag'); }),
   unlock: open(async (w, s, image) => { if (await w.hasNoAutomaticLock(image)) await w.c.call('rbd_unlock', image, text(s, 'cookie')); }),
+  lockers: open(async (w, _, image) => {
+    const exclusive = new Out('exclusive', 'i32', 7);
+    const parts = ['tag', 'clients', 'cookies', 'addrs'].map((name) => ({ buffer: new Bytes(name, Buffer.alloc(512)), size: new Out(`${name}Size`, 'u64', 512) }));
+    const count = await w.c.call('rbd_list_lockers', image, exclusive, ...parts.flatMap(({ buffer, size }) => [buffer, size]));
+    // Of no lock the kind is not told the same way (differences.ts).
+    if (count > 0) w.c.note({ exclusive: exclusive.value, tag: parts[0]!.buffer.text, cookies: textsIn(parts[2]!.buffer.buffer, Number(parts[2]!.size.value)).map((cookie) => cookie.replace(/^auto \d+$/, 'auto')).sort() });
+  }),
+  copy: open(async (w, s, image) => {
+    await w.c.call('rbd_copy', image, w.c.io, text(s, 'to'));
+  }),
+  key: open(async (w, s, image) => {
+    const [value, size] = [new Bytes('value', Buffer.alloc(64)), new Out('size', 'u64', 1 + number(s, 'slot') * 3)];
+    if (await w.c.call('rbd_metadata_get', image, text(s, 'key'), value, size) === 0) w.c.note({ value: value.text });
+    w.c.show(size);
+  }),
+  trashList: async (w) => {
+    const max = new Out('max', 'u64', 64);
+    const list = new Bytes('list', Buffer.alloc(64 * trashInfo.size));
+    const count = await w.c.call('rbd_trash_list', w.c.io, list, max);
+    w.c.note({ names: trashInfo.readAll(list.buffer, Math.max(0, count)).map((entry) => String(entry['name'])).sort() });
+    if (count >= 0) await w.c.silent('rbd_trash_list_cleanup', list, count);
+  },
+  removeTrash: async (w, s) => {
+    if (await w.c.call('rbd_trash_remove', w.c.io, w.trashId(text(s, 'name')), s['on'] === true) === 0) w.forgetTrash(text(s, 'name'));
+  },
   toTrash: async (w, s) => { await w.toTrash(text(s, 'name')); },
   fromTrash: async (w, s) => {
-    if (await w.c.call('rbd_trash_restore', w.c.io, w.trashId(text(s, 'name')), text(s, 'to')) === 0) w.forgetTrash(text(s, 'name'));
+    if (await w.c.call('rbd_trash_restore', w.c.io, w.trashId(text(s, 'name')), text(s, 'to')) === 0) w.restored(text(s, 'name'));
   },
   snapCreate: open(async (w, s, image) => { await w.c.call('rbd_snap_create', image, text(s, 'snap')); }),
   snapRemove: open(async (w, s, image) => { await w.c.call('rbd_snap_remove', image, text(s, 'snap')); }),
@@ -173,5 +207,32 @@ const OPERATIONS: Record<string, Operation> = {
   clone: async (w, s) => {
     await w.c.call('rbd_clone', w.c.io, text(s, 'name'), text(s, 'snap'), w.c.io, text(s, 'to'), 61, new Out('order', 'i32', 0));
   },
+  snapLimit: open(async (w, s, image) => {
+    await w.c.call('rbd_snap_set_limit', image, text(s, 'to') === 's1' ? 2n ** 64n - 1n : 4);
+    const limit = new Out('limit', 'u64');
+    await w.c.call('rbd_snap_get_limit', image, limit);
+    w.c.show(limit);
+  }),
+  snapExists: open(async (w, s, image) => {
+    const [exists, isProtected] = [new Out('exists', 'bool'), new Out('isProtected', 'i32')];
+    await w.c.call('rbd_snap_exists', image, text(s, 'snap'), exists);
+    await w.c.call('rbd_snap_is_protected', image, text(s, 'snap'), isProtected);
+    w.c.show(exists, isProtected);
+  }),
+  children: open(async (w, _, image) => {
+    const max = new Out('max', 'i32', 32);
+    const list = new Bytes('children', Buffer.alloc(32 * childInfo.size));
+    const count = await w.c.call('rbd_list_children2', image, list, max);
+    w.c.note({ children: childInfo.readAll(list.buffer, Math.max(0, count)).map((child) => `${child['imageName']}:${child['trash']}`).sort() });
+    if (count >= 0) await w.c.silent('rbd_list_children_cleanup', list, count);
+  }),
+  parent: open(async (w, _, image) => {
+    const [parent, snap] = [new Bytes('parent', Buffer.alloc(linkedImageSpec.size)), new Bytes('snap', Buffer.alloc(snapSpec.size))];
+    if (await w.c.call('rbd_get_parent', image, parent, snap) < 0) return;
+    const { imageName, trash } = linkedImageSpec.read(parent.buffer);
+    w.c.note({ imageName, trash, snap: snapSpec.read(snap.buffer)['name'] });
+    await w.c.silent('rbd_linked_image_spec_cleanup', parent);
+    await w.c.silent('rbd_snap_spec_cleanup', snap);
+  }),
   flatten: open(async (w, _, image) => { await w.c.call('rbd_flatten', image); }),
 };

@@ -33,10 +33,10 @@ const LENGTHS = [0, 1, 100, 512, 4096, 5000, 65536, 70000, MiB];
 const WEIGHTS: [string, number][] = [
   ['create', 8], ['open', 14], ['look', 5], ['close', 7], ['remove', 4], ['rename', 2], ['list', 1], ['write', 22], ['read', 16], ['discard', 4], ['zeroes', 4],
   ['writesame', 3], ['compare', 4], ['flush', 1], ['resize', 5], ['ask', 3], ['features', 2], ['setKey', 3], ['removeKey', 2], ['keys', 2],
-  ['lock', 2], ['lockShared', 1], ['unlock', 3], ['toTrash', 1], ['fromTrash', 1],
+  ['lock', 2], ['lockShared', 1], ['unlock', 3], ['lockers', 1], ['toTrash', 1], ['fromTrash', 1], ['trashList', 1], ['removeTrash', 1], ['key', 2], ['copy', 1],
 ];
 const SNAPSHOT_WEIGHTS: [string, number][] = [
-  ['snapCreate', 4], ['snapRemove', 3], ['snapProtect', 2], ['snapUnprotect', 2], ['snapRollback', 2], ['snapRename', 1], ['snaps', 2], ['clone', 3], ['flatten', 1],
+  ['snapCreate', 4], ['snapRemove', 3], ['snapProtect', 2], ['snapUnprotect', 2], ['snapRollback', 2], ['snapRename', 1], ['snaps', 2], ['clone', 3], ['flatten', 1], ['snapLimit', 1], ['snapExists', 1], ['children', 1], ['parent', 2],
 ];
 
 function pick(random: Random, weights: [string, number][]): string {

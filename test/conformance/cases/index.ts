@@ -2,6 +2,7 @@
 import type { Case } from '../context.js';
 import { create } from './create.js';
 import { deepCopy } from './deep-copy.js';
+import { events } from './events.js';
 import { io } from './io.js';
 import { locks } from './locks.js';
 import { metadata } from './metadata.js';
@@ -17,6 +18,7 @@ import { spacesCases } from './spaces.js';
 export const areas: Record<string, Case[]> = {
   create, open, resize, io, metadata, locks, spaces: spacesCases, snapshots,
   'deep-copy': deepCopy,
+  events,
   'rados-config': radosConfig,
   'rados-pools': radosPools,
   'rados-commands': radosCommands,

@@ -184,6 +184,20 @@ export const snapshots: Case[] = [
     },
   },
   {
+    name: 'without layering there is no protection and no clone, whatever the snapshot',
+    run: async (c) => {
+      await c.need('rbd_create2', c.io, 'plain', 8 * MiB, 0, new Out('order', 'i32'));
+      const image = await c.open('plain');
+      await c.call('rbd_snap_protect', image, 'nosnap');
+      await c.need('rbd_snap_create', image, 's');
+      await c.call('rbd_snap_protect', image, 's');
+      await c.call('rbd_snap_unprotect', image, 's');
+      await c.call('rbd_clone', c.io, 'plain', 's', c.io, 'c', 61, new Out('order', 'i32'));
+      await c.call('rbd_clone', c.io, 'plain', 'nosnap', c.io, 'c', 61, new Out('order', 'i32'));
+      await c.close(image);
+    },
+  },
+  {
     name: 'protection: on, off, twice, and removal of a protected one',
     run: async (c) => {
       const image = await c.fresh('i');
