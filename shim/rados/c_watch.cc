@@ -30,7 +30,7 @@ constexpr uint32_t travel_ms = 5'000;
 
 int watch(IoCtx& io, const char* object, uint64_t* cookie, const Watch::Callbacks& callbacks) {
   if (object == nullptr || cookie == nullptr) return -EINVAL;
-  auto watch = std::make_shared<Watch>(io, object, callbacks);
+  const std::shared_ptr<Watch> watch = Watch::make(io, object, callbacks);
   // Known before the daemon may call it.
   *cookie = watch->handle();
   Watches::all().put(io, watch);
@@ -42,7 +42,7 @@ int watch(IoCtx& io, const char* object, uint64_t* cookie, const Watch::Callback
 // The same; `completion` ends when the daemon has answered.
 int watch(IoCtx& io, const char* object, rados_completion_t handle, uint64_t* cookie, const Watch::Callbacks& callbacks) {
   if (object == nullptr || cookie == nullptr) return -EINVAL;
-  auto watch = std::make_shared<Watch>(io, object, callbacks);
+  const std::shared_ptr<Watch> watch = Watch::make(io, object, callbacks);
   *cookie = watch->handle();
   Watches::all().put(io, watch);
   auto* completion = Completion::from(handle);

@@ -30,10 +30,15 @@ class Callback {
 }  // namespace
 
 Watch::Watch(const IoCtx& io, std::string object, const Callbacks& callbacks)
-    : client_(io.client), at_({{"pool", io.pool_id}, {"namespace", io.name_space}}), object_(std::move(object)), callbacks_(callbacks),
-      handle_(client_->add_listener(this)) {}
+    : client_(io.client), at_({{"pool", io.pool_id}, {"namespace", io.name_space}}), object_(std::move(object)), callbacks_(callbacks) {}
 
-Json Watch::request() const { return {{"at", at_}, {"name", object_}, {"handle", handle_}}; }
+std::shared_ptr<Watch> Watch::make(const IoCtx& io, std::string object, const Callbacks& callbacks) {
+  std::shared_ptr<Watch> watch(new Watch(io, std::move(object), callbacks));
+  watch->handle_.store(watch->client_->add_listener(watch.get()));
+  return watch;
+}
+
+Json Watch::request() const { return {{"at", at_}, {"name", object_}, {"handle", handle()}}; }
 
 int Watch::error() {
   std::lock_guard lock(mutex_);
@@ -77,13 +82,15 @@ void Watch::on_call(const std::string& method, const Json& params, std::vector<U
     waiting_[id] = std::move(answer);
   }
   Callback running;
-  callbacks_.notified(callbacks_.argument, id, handle_, params.at("notifier").get<uint64_t>(),
+  callbacks_.notified(callbacks_.argument, id, handle(), params.at("notifier").get<uint64_t>(),
                       payload.empty() ? nullptr : payload.data(), payload.size());
 }
 
 // The daemon forgot the watch, or the connection was lost: it begins anew, and the user hears where it cannot. Notifications of before
 // are not waited for any more.
 void Watch::on_reconnect() {
+  // While it is being asked for there is nothing to begin anew: that call is sent again.
+  if (handle() == 0) return;
   {
     std::lock_guard lock(mutex_);
     waiting_.clear();
@@ -101,7 +108,7 @@ void Watch::fail(int error) {
   }
   if (callbacks_.failed == nullptr) return;
   Callback running;
-  callbacks_.failed(callbacks_.argument, handle_, error);
+  callbacks_.failed(callbacks_.argument, handle(), error);
 }
 
 Watches& Watches::all() {

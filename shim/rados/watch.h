@@ -1,6 +1,7 @@
 // Watches of objects: the daemon calls them, they call the user. Kept by the handle that the user got (the C ABI's cookie).
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -22,10 +23,11 @@ class Watch final : public control::Listener, public std::enable_shared_from_thi
     void* argument = nullptr;
   };
 
-  Watch(const IoCtx& io, std::string object, const Callbacks& callbacks);
-  ~Watch() override { client_->remove_listener(handle_); }
+  // May be called by the daemon once it has been asked for with request().
+  static std::shared_ptr<Watch> make(const IoCtx& io, std::string object, const Callbacks& callbacks);
+  ~Watch() override { client_->remove_listener(handle()); }
 
-  uint64_t handle() const { return handle_; }
+  uint64_t handle() const { return handle_.load(); }
   // The parameters by which the daemon knows the watch.
   Json request() const;
   // 0, or why it is broken.
@@ -38,13 +40,14 @@ class Watch final : public control::Listener, public std::enable_shared_from_thi
   void on_reconnect() override;
 
  private:
+  Watch(const IoCtx& io, std::string object, const Callbacks& callbacks);
   void fail(int error);
 
   const std::shared_ptr<control::Client> client_;
   const Json at_;
   const std::string object_;
   const Callbacks callbacks_;
-  const uint64_t handle_;
+  std::atomic<uint64_t> handle_{0};  // 0 until the listener is known
   std::mutex mutex_;  // guards the rest; never held in a callback
   int error_ = 0;
   std::map<uint64_t, std::function<void(int, Json)>> waiting_;  // by notification
