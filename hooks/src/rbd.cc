@@ -10,6 +10,7 @@
 #include "data/commands.h"
 #include "data/words.h"
 #include "files.h"
+#include "real_rbd.h"
 #include "session.h"
 
 namespace {
@@ -87,6 +88,7 @@ int run(Arguments& arguments) {
   if (is_watching && !wants_help(arguments.rest)) return watch_io(session, arguments.rest);
   Outcome outcome;
   session.run("rbd", arguments.rest, "", outcome);
+  if (outcome.code == elsewhere_code) return run_real_rbd(outcome.out);
   write_whole(STDERR_FILENO, outcome.err);
   return write_whole(STDOUT_FILENO, outcome.out) == 0 ? outcome.code : 1;
 }

@@ -16,6 +16,7 @@ import {showCommands} from './commands/show.js';
 import {snapCommands} from './commands/snaps.js';
 import {trashCommands} from './commands/trash.js';
 import type {RbdCommand} from './command.js';
+import {argumentsThere, elsewhereCode, RbdElsewhere} from './elsewhere.js';
 import {errnoOf, RbdFailure, strerror} from './errors.js';
 import {commandHelp, completions, overview} from './help.js';
 import {readOptions} from './options.js';
@@ -123,9 +124,22 @@ async function runCommand(request: RbdCall, command: RbdCommand, argv: readonly 
     await command.run(shell);
     return {stdout: Buffer.from(shell.output.stdout), stderr: shell.output.stderr, code: 0};
   } catch (error) {
+    if (error instanceof RbdElsewhere && shell) return runElsewhere(error, request, command, shell);
     const before = shell?.output ?? {stdout: '', stderr: ''};
     const [code, text] = error instanceof RbdFailure ? [error.code, error.text] : unexpected(error);
     return {stdout: Buffer.from(before.stdout), stderr: before.stderr + text, code};
+  }
+}
+
+// The launcher runs Ceph's own rbd with these arguments.
+async function runElsewhere(reason: RbdElsewhere, {argv}: RbdCall, command: RbdCommand, shell: RbdShell): Promise<Outcome> {
+  const {options, defaultPool} = shell;
+  try {
+    const there = await argumentsThere(reason, {argv, command: command.names[0] ?? '', options, defaultPool, look: (pool) => shell.look(pool)});
+    return {stdout: Buffer.from(JSON.stringify(there)), stderr: '', code: elsewhereCode};
+  } catch (error) {
+    const [code, text] = error instanceof RbdFailure ? [error.code, error.text] : unexpected(error);
+    return failed(code, text);
   }
 }
 

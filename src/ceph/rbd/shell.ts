@@ -5,6 +5,7 @@ import type {Call, Methods} from '../../rpc/method.js';
 import {Params} from '../../rpc/params.js';
 import {render, type Doc} from '../document.js';
 import {firstOwnHandle} from '../../service/sessions.js';
+import {RbdElsewhere, type FoundPool} from './elsewhere.js';
 import {errnoOf, failure, RbdFailure, strerror, wrong} from './errors.js';
 import {parseImageSpec, parsePoolSpec, type Spec} from './spec.js';
 import type {Options} from './options.js';
@@ -90,13 +91,26 @@ export class RbdShell {
 
   // --- places
 
-  /** The pool's id; ends the command where there is none. */
-  async pool(name: string): Promise<number> {
+  /** The pool's id; ends the command where there is none, or where it is on a real Ceph. `named`: where the command line named it. */
+  async pool(name: string, named: RbdElsewhere['named'] = 'word'): Promise<number> {
+    const {id, ceph} = await this.look(name);
+    if (ceph) throw new RbdElsewhere({name, ceph}, named);
+    return id;
+  }
+
+  /** What a pool is; ends the command where there is none. */
+  async look(name: string): Promise<FoundPool&{id: number}> {
     try {
-      return (await this.ask('pool.lookup', {name}))['id'] as number;
+      const {id, ceph} = await this.ask('pool.lookup', {name});
+      return {id: id as number, name, ceph: ceph as FoundPool['ceph']};
     } catch (error) {
       throw new RbdFailure(errnoOf(error), `rbd: error opening pool '${name}': ${strerror(errnoOf(error))}\n`);
     }
+  }
+
+  /** The pool of images that name none. */
+  get defaultPool(): string {
+    return this.environment['RBD_POOL'] ?? 'rbd';
   }
 
   async poolName(id: number): Promise<string> {
@@ -104,9 +118,10 @@ export class RbdShell {
   }
 
   async place(spec: Spec): Promise<Place> {
-    const poolName = spec.pool ?? this.options.text('pool') ?? this.environment['RBD_POOL'] ?? 'rbd';
+    const poolName = spec.pool ?? this.options.text('pool') ?? this.defaultPool;
+    const named = spec.pool !== undefined ? 'word' : this.options.has('pool') ? 'option' : 'nowhere';
     const namespace = spec.namespace ?? this.options.text('namespace') ?? '';
-    const at = {pool: await this.pool(poolName), namespace};
+    const at = {pool: await this.pool(poolName, named), namespace};
     if (namespace !== '') {
       const {exists} = await this.require('error validating namespace', 'namespace.exists', {pool: at.pool, name: namespace});
       if (exists !== true) throw new RbdFailure(2, `rbd: namespace '${namespace}' does not exist.\n`);
