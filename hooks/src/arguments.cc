@@ -1,5 +1,6 @@
 #include "arguments.h"
 
+#include <cstdio>
 #include <sstream>
 
 namespace cbd::hooks {
@@ -55,6 +56,12 @@ bool split(const char* ceph_args, int argc, char** argv, bool is_ceph, Arguments
   if (id) out.name = "client." + *id;
   if (name) out.name = name->find('.') == std::string::npos ? "client." + *name : *name;
   if (cluster) out.cluster = *cluster;
+  return true;
+}
+
+bool answer_version(const Arguments& arguments) {
+  if (arguments.rest.size() != 1 || (arguments.rest[0] != "--version" && arguments.rest[0] != "-v")) return false;
+  puts("ceph version 16.2.15 (cbd2rbd-" CBD_PACKAGE_VERSION ") pacific (stable)");
   return true;
 }
 

@@ -22,4 +22,7 @@ struct Arguments {
 // not options of the connection. False, with `error` set, where an option lacks its value.
 bool split(const char* ceph_args, int argc, char** argv, bool is_ceph, Arguments& out, std::string& error);
 
+// Prints the version where that is all that is asked for (--version, -v); false otherwise.
+bool answer_version(const Arguments& arguments);
+
 }  // namespace cbd::hooks

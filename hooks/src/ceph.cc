@@ -39,7 +39,7 @@ int run(Arguments& arguments) {
 int main(int argc, char** argv) {
   Arguments arguments;
   std::string error;
-  if (split(getenv("CEPH_ARGS"), argc, argv, true, arguments, error)) return run(arguments);
+  if (split(getenv("CEPH_ARGS"), argc, argv, true, arguments, error)) return answer_version(arguments) ? 0 : run(arguments);
   fprintf(stderr, "ceph: %s\n", error.c_str());
   return 2;
 }

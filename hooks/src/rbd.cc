@@ -100,7 +100,7 @@ int main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
   Arguments arguments;
   std::string error;
-  if (split(getenv("CEPH_ARGS"), argc, argv, false, arguments, error)) return run(arguments);
+  if (split(getenv("CEPH_ARGS"), argc, argv, false, arguments, error)) return answer_version(arguments) ? 0 : run(arguments);
   fprintf(stderr, "rbd: %s\n", error.c_str());
   return 1;
 }

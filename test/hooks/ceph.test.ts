@@ -6,6 +6,7 @@ import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import t from 'tap';
 import {formatKeyring} from '../../src/access/keyring.js';
+import {versionText} from '../../src/ceph/commands/status.js';
 import {startTestDaemon, type TestDaemon} from '../lib/daemon.js';
 
 const program = fileURLToPath(new URL('../../../build/bin/hooks/ceph', import.meta.url));
@@ -83,6 +84,7 @@ t.test('a user proves his key and is held to his caps', async (t) => {
 });
 
 t.test('without a daemon it says so, and how to start one', async (t) => {
+  t.match(await ceph(['--version'], {env: {CEPH_CONF: '/dev/null', CBD2RBD_SOCKET: join(folder, 'nobody')}}), {code: 0, stdout: `${versionText}\n`}, 'the version needs no daemon');
   const {code, stderr} = await ceph(['-s'], {env: {CEPH_CONF: '/dev/null', CBD2RBD_SOCKET: join(folder, 'nobody')}});
   t.not(code, 0);
   t.match(stderr, new RegExp(`no cbd2rbd daemon answers at ${folder}/nobody; start one with: cbd2rbd serve`));

@@ -165,6 +165,23 @@ t.test('perf image iostat shows who works on which image', async (t) => {
   t.match(await rbd(['perf', 'image', 'iostat', 'nopool', '--iterations', '1']), {code: 2, stderr: /Pool 'nopool' not found/});
 });
 
+t.test('without a daemon rbd says so and how to start one, and merges differences all the same', async (t) => {
+  const alone = (args: readonly string[]): Promise<Ended> => new Promise((resolve) => {
+    const child = execFile(program, args, {env: {PATH: '/usr/bin:/bin', CEPH_CONF: '/dev/null', CBD2RBD_SOCKET: file('nobody')}, cwd: folder, encoding: 'buffer'}, (error, stdout, stderr) =>
+      resolve({code: error ? Number(error.code) : 0, stdout, stderr: stderr.toString()}));
+    child.stdin?.end();
+  });
+  for (const args of [['ls'], ['import', file('small'), 'x'], ['export', 'im1', '-']]) {
+    t.match(await alone(args), {code: 1, stderr: `rbd: no cbd2rbd daemon answers at ${file('nobody')}; start one with: cbd2rbd serve\nrbd: couldn't connect to the cluster!\n`}, args.join(' '));
+  }
+  writeFileSync(file('one.diff'), Buffer.concat([Buffer.from('rbd diff v1\nt\x01\0\0\0as\0\0\x10\0\0\0\0\0w'), Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]), Buffer.from('aaaae')]));
+  writeFileSync(file('two.diff'), Buffer.concat([Buffer.from('rbd diff v1\nf\x01\0\0\0at\x01\0\0\0bs\0\0\x10\0\0\0\0\0w'), Buffer.from([2, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]), Buffer.from('bbbbe')]));
+  const {code, stdout} = await alone(['merge-diff', '--no-progress', file('one.diff'), file('two.diff'), '-']);
+  t.equal(code, 0);
+  t.ok(stdout.includes('aa') && stdout.includes('bbbb') && !stdout.includes('aaa'), 'the later one covers the earlier one');
+  t.equal((await alone(['--version'])).code, 0);
+});
+
 t.test('a diff carries what changed to another image', async (t) => {
   const {stdout: diff} = await rbd(['export-diff', 'im1', '-', '--no-progress']);
   t.equal(diff.subarray(0, 12).toString(), 'rbd diff v1\n');
