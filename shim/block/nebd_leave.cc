@@ -37,7 +37,8 @@ void Connection::take_leave_answer(uint64_t question, int answer) {
     break;
   }
   flush(lock);
-  run_finished(lock);
+  // Whoever answers has no time for what the ends of requests bring about: our thread tells them.
+  kick();
 }
 
 void Connection::lose_leave(File& file) {

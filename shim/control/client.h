@@ -47,7 +47,8 @@ class Client {
   virtual Reply call(const char* method, Json params, uint32_t timeout_ms = 0,
                      const std::function<int(uint64_t done, uint64_t total)>& progress = {}) = 0;
 
-  // The same without waiting; `then` runs once, on the session's thread for callbacks or on the caller's.
+  // The same without waiting; `then` runs once, on the session's thread for callbacks or on the caller's. That of `layer.get` may run
+  // on the receiving thread: it must not wait for anything.
   virtual void call_async(const char* method, Json params, std::function<void(Reply)> then) = 0;
 
   // Nothing comes back and nothing is retried; never blocks: where the socket is full it is dropped.

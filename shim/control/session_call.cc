@@ -209,11 +209,19 @@ void SessionCore::take_reply(Wire& wire, Json& message) {
       reply = Reply{-EPROTO, "descriptors are missing", nullptr, {}};
     }
   }
-  std::lock_guard lock(mutex_);
-  auto found = pending_.find(message.at("id").get<uint64_t>());
-  if (found == pending_.end()) return;  // given up in the meantime
-  auto pending = found->second;
-  finish(pending, std::move(reply));
+  std::function<void(Reply)> direct;
+  {
+    std::lock_guard lock(mutex_);
+    auto found = pending_.find(message.at("id").get<uint64_t>());
+    if (found == pending_.end()) return;  // given up in the meantime
+    auto pending = found->second;
+    if (!pending->early || !pending->then) return finish(pending, std::move(reply));
+    pending_.erase(found);
+    pending->done = true;
+    direct = std::move(pending->then);
+  }
+  // Every thread for callbacks may be busy with I/O that waits for this.
+  direct(std::move(reply));
 }
 
 bool SessionCore::config(const std::string& name, std::string& value) const { return options_.config && options_.config(name, value); }

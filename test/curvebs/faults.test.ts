@@ -3,7 +3,10 @@
 import t from 'tap';
 import { cutAndDelay, killStorage, killDaemon } from './faults.js';
 
-t.setTimeout(120_000);
+t.setTimeout(180_000);
 t.test('the storage server is killed again and again', (test) => killStorage(test, 4));
-t.test('the daemon is killed again and again', (test) => killDaemon(test, 4));
-t.test('connections are cut at random bytes, requests and replies delayed and reordered', (test) => cutAndDelay(test, 4));
+t.test('the daemon is killed again and again', (test) => killDaemon(test, 3));
+t.test('connections are cut at random bytes, requests and replies delayed, reordered and withheld', (test) => cutAndDelay(test, 4));
+t.test('the storage server of a clone is killed again and again', (test) => killStorage(test, 3, 'clone'));
+t.test('the daemon of a clone is killed again and again', (test) => killDaemon(test, 2, 'clone'));
+t.test('connections of a clone are cut, its requests and replies delayed, reordered and withheld', (test) => cutAndDelay(test, 3, 'clone'));
