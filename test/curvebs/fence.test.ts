@@ -8,7 +8,7 @@ import { startAll } from './stack.js';
 const ESHUTDOWN = -108;
 
 t.setTimeout(180_000);
-const { cluster, stack, stop } = await startAll();
+const { cluster, stack, stop } = await startAll({ settings: { CBD2RBD_GRACE: '1s' } });
 t.teardown(stop);
 
 const WRITER = `
@@ -76,6 +76,27 @@ t.test('a writer that was killed with a write under way: the write does not arri
   await held.arrived;
   await first.kill();
   const second = await start('killed');
+  test.teardown(() => second.kill());
+  test.equal(await second.ask('write b'), '0');
+  held.letGo();
+  test.equal(await second.ask('read -'), 'bb');
+  test.equal(await second.end(), 0);
+  await checkFenced(test, before);
+});
+
+t.test('so is one that was killed while the daemon was away: what it owned is on record', async (test) => {
+  await makeClone('away');
+  const first = await start('away');
+  test.teardown(() => first.kill());
+  test.equal(await first.ask('write a'), '0');
+  const before = epochs();
+  const held = holdNextWrite();
+  first.tell('write A');
+  await held.arrived;
+  await stack.daemon.daemon.close();
+  await first.kill();
+  await stack.daemon.restart();
+  const second = await start('away');
   test.teardown(() => second.kill());
   test.equal(await second.ask('write b'), '0');
   held.letGo();
