@@ -1,0 +1,89 @@
+// `npm run test:openstack`: Debian's glance-api and Cinder's services, unmodified, with SQLite and RabbitMQ, several workers and
+// several backends, driven over HTTP.
+
+import t, { type Test } from 'tap';
+import { openSync } from 'node:fs';
+
+import { Host } from '../lib/host.js';
+import { cloudPools, cloudUsers, driverTest } from './driver.js';
+
+t.setTimeout(3_600_000);
+
+const COMMON = `
+transport_url = rabbit://guest:guest@127.0.0.1:5672/
+debug = false
+`;
+const GLANCE = `[DEFAULT]${COMMON}
+bind_host = 127.0.0.1
+workers = 2
+show_image_direct_url = true
+show_multiple_locations = true
+enabled_import_methods = []
+[database]
+connection = sqlite:////srv/glance.sqlite
+[glance_store]
+stores = rbd
+default_store = rbd
+rbd_store_user = glance
+rbd_store_pool = images
+rbd_store_ceph_conf = /etc/ceph/ceph.conf
+[paste_deploy]
+config_file = /usr/share/glance-common/glance-api-paste.ini
+`;
+const CINDER = `[DEFAULT]${COMMON}
+state_path = /srv
+image_conversion_dir = /srv/conversion
+api_paste_config = /usr/share/cinder-common/api-paste.ini
+rootwrap_config = /etc/cinder/rootwrap.conf
+auth_strategy = noauth
+osapi_volume_listen = 127.0.0.1
+osapi_volume_workers = 2
+glance_api_servers = http://127.0.0.1:9292
+enabled_backends = rbd,other
+default_volume_type = rbd
+host = node
+backup_driver = cinder.backup.drivers.ceph.CephBackupDriver
+backup_ceph_conf = /etc/ceph/ceph.conf
+backup_ceph_user = cinder-backup
+backup_ceph_pool = backups
+backup_workers = 2
+service_down_time = 600
+backend_stats_polling_interval = 5
+[oslo_concurrency]
+lock_path = /srv/locks
+[database]
+connection = sqlite:////srv/cinder.sqlite
+${['rbd', 'other'].map((name) => `[${name}]
+volume_driver = cinder.volume.drivers.rbd.RBDDriver
+volume_backend_name = ${name}
+rbd_pool = ${name === 'rbd' ? 'volumes' : name}
+rbd_user = cinder
+rbd_ceph_conf = /etc/ceph/ceph.conf
+`).join('')}`;
+
+/** Starts one of them; what it writes goes to a file beside the node's others. */
+function start(t: Test, host: Host, name: string, command: readonly string[], environment: NodeJS.ProcessEnv = {}): void {
+  const log = openSync(host.own(`${name}.log`), 'w');
+  const child = host.spawn(command[0]!, command.slice(1), { stdio: ['ignore', log, log], environment });
+  t.teardown(() => { child.kill('SIGTERM'); });
+}
+
+t.test('glance-api and Cinder work over HTTP', async (t) => {
+  const host = await Host.start({ trees: ['services', 'openstack'], pools: cloudPools, users: cloudUsers, network: 'own' });
+  t.teardown(() => host.stop());
+  await host.sh(`mkdir -p /srv/conversion /srv/locks /srv/rabbit
+cat >/srv/glance.conf <<'CONF'
+${GLANCE}
+CONF
+cat >/srv/cinder.conf <<'CONF'
+${CINDER}
+CONF
+`);
+  start(t, host, 'rabbitmq', ['/usr/lib/rabbitmq/bin/rabbitmq-server'], {
+    HOME: '/srv/rabbit', RABBITMQ_NODENAME: 'rabbit@localhost', RABBITMQ_MNESIA_BASE: '/srv/rabbit', RABBITMQ_LOG_BASE: '/srv/rabbit', RABBITMQ_NODE_IP_ADDRESS: '127.0.0.1',
+  });
+  await host.sh('glance-manage --config-file /srv/glance.conf db_sync >/srv/glance-sync.log 2>&1; cinder-manage --config-file /srv/cinder.conf db sync >/srv/cinder-sync.log 2>&1');
+  start(t, host, 'glance-api', ['/usr/bin/glance-api', '--config-file', '/srv/glance.conf']);
+  for (const name of ['cinder-api', 'cinder-scheduler', 'cinder-volume', 'cinder-backup']) start(t, host, name, [`/usr/bin/${name}`, '--config-file', '/srv/cinder.conf']);
+  await driverTest(t, host, 'services');
+});
