@@ -172,7 +172,11 @@ int Image::apply(const Json& json, std::vector<UniqueFd> fds, Taking taking) {
   if (!next->has_layers && before != nullptr) next->layers = before->layers;
   if (!next->snap_gone) {
     error = io_->set_layers(next->layers, std::move(fds), next->size, next->own);
-    if (error != 0) return error;
+    if (error != 0) {
+      // The chain is another one, and what is known of it is not enough: nothing is read or written before the daemon was asked.
+      io_->forget_leave();
+      return error;
+    }
   }
   serial_ = next->serial;
   {
@@ -233,40 +237,71 @@ void Image::quiesce(const Json&, const std::function<void(int, Json)>& answer) {
     error = io_->run_behind_gate(flush);
   }
   Quiesced& quiesced = quiesced_.get();
-  bool nests;
+  uint64_t round = 0;  // of this one, unless it nests
   {
     std::lock_guard<std::mutex> guard(quiesced.lock);
-    nests = std::exchange(quiesced.is_quiesced, true);
+    if (!std::exchange(quiesced.is_quiesced, true)) round = ++quiesced.round;
+    quiesced.changed.notify_all();
   }
-  if (nests) {
+  if (round == 0) {
     io_->open_gate();
   } else {
-    watch_quiesced();
+    watch_quiesced(round);
   }
   answer(error, Json::object());
 }
 
-void Image::watch_quiesced() {
+// Never waits for a thread of an earlier round: that may be waiting for what this round holds up.
+void Image::watch_quiesced(uint64_t round) {
   Quiesced& quiesced = quiesced_.get();
-  if (quiesced.watcher.joinable()) quiesced.watcher.join();
-  start_thread(quiesced.watcher, "rbd-quiesced", [this, &quiesced] {
-    auto is_over = [&] { return !quiesced.is_quiesced || quiesced.is_ending; };
+  {
+    std::lock_guard<std::mutex> guard(quiesced.lock);
+    quiesced.watchers++;
+  }
+  auto leave = [&quiesced] {
+    std::lock_guard<std::mutex> guard(quiesced.lock);
+    quiesced.watchers--;
+    quiesced.changed.notify_all();
+  };
+  std::thread watcher;
+  const int error = start_thread(watcher, "rbd-quiesced", [this, &quiesced, round, leave] {
+    auto is_over = [&] { return quiesced.round != round || !quiesced.is_quiesced || quiesced.is_ending; };
+    bool has_ended;
     {
       std::unique_lock<std::mutex> guard(quiesced.lock);
-      if (quiesced.changed.wait_for(guard, std::chrono::milliseconds(kResumeTimeoutMs), is_over)) return;
+      has_ended = quiesced.changed.wait_for(guard, std::chrono::milliseconds(kResumeTimeoutMs), is_over);
     }
     // Answered when the change is made or given up; for ever asked where the daemon is away.
-    refresh();
-    resume(nullptr, {});
+    if (!has_ended) {
+      refresh();
+      end_quiesce(round);
+    }
+    leave();
   });
+  if (error != 0) {
+    leave();
+  } else {
+    watcher.detach();
+  }
 }
 
 void Image::resume(const Json& params, std::vector<UniqueFd> fds) {
   if (params.is_object()) apply(params.at("state"), std::move(fds), Taking::message);
   Quiesced& quiesced = quiesced_.get();
+  uint64_t round;
   {
     std::lock_guard<std::mutex> guard(quiesced.lock);
-    if (!std::exchange(quiesced.is_quiesced, false)) return;
+    round = quiesced.round;
+  }
+  end_quiesce(round);
+}
+
+// Lets the image go on, if it is still that round.
+void Image::end_quiesce(uint64_t round) {
+  Quiesced& quiesced = quiesced_.get();
+  {
+    std::lock_guard<std::mutex> guard(quiesced.lock);
+    if (quiesced.round != round || !std::exchange(quiesced.is_quiesced, false)) return;
     quiesced.changed.notify_all();
   }
   io_->open_gate();
@@ -275,12 +310,10 @@ void Image::resume(const Json& params, std::vector<UniqueFd> fds) {
 
 void Image::stop_watching() {
   Quiesced& quiesced = quiesced_.get();
-  {
-    std::lock_guard<std::mutex> guard(quiesced.lock);
-    quiesced.is_ending = true;
-    quiesced.changed.notify_all();
-  }
-  if (quiesced.watcher.joinable()) quiesced.watcher.join();
+  std::unique_lock<std::mutex> guard(quiesced.lock);
+  quiesced.is_ending = true;
+  quiesced.changed.notify_all();
+  quiesced.changed.wait(guard, [&] { return quiesced.watchers == 0; });
 }
 
 void Image::apply_limits() {

@@ -132,7 +132,8 @@ class Image : public control::Listener, public CompletionOwner, public control::
   void give_up(const Json& params, const std::function<void(int, Json)>& answer);
   void quiesce(const Json& params, const std::function<void(int, Json)>& answer);
   void resume(const Json& params, std::vector<UniqueFd> fds);
-  void watch_quiesced();
+  void watch_quiesced(uint64_t round);
+  void end_quiesce(uint64_t round);
   void stop_watching();
   void apply_limits();
   void adopt();
@@ -163,7 +164,8 @@ class Image : public control::Listener, public CompletionOwner, public control::
     std::condition_variable changed;
     bool is_quiesced = false;
     bool is_ending = false;
-    std::thread watcher;
+    uint64_t round = 0;  // grows with each quiesce
+    int watchers = 0;    // threads that look after a round; one of an earlier round may still be asking the daemon
   };
   PerProcess<Quiesced> quiesced_;
   std::atomic<uint64_t> discard_granularity_{0};
