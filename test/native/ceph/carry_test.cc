@@ -1,0 +1,159 @@
+// Requests for images on a real Ceph, carried from our handles to its library's and back, by many threads at once.
+#include <rbd/librbd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "rados/handles.h"
+#include "tap.h"
+
+namespace {
+
+class PoolThere : public cbd::ceph::Pool {
+ public:
+  void* ioctx() override { return this; }
+  void set_namespace(const char*) override {}
+  unsigned generation() const override { return generation_; }
+  void fork() { generation_++; }
+
+ private:
+  std::atomic<unsigned> generation_{0};
+};
+
+struct Place {
+  std::shared_ptr<PoolThere> pool = std::make_shared<PoolThere>();
+  cbd::rados::IoCtx io;
+  Place() { io.ceph = pool; }
+};
+
+void count(rbd_completion_t completion, void* counter) {
+  if (rbd_aio_is_complete(completion) == 1) static_cast<std::atomic<int>*>(counter)->fetch_add(1);
+}
+
+rbd_completion_t completion_for(std::atomic<int>& counter) {
+  rbd_completion_t made = nullptr;
+  rbd_aio_create_completion(&counter, count, &made);
+  return made;
+}
+
+ssize_t end_of(rbd_completion_t completion) {
+  rbd_aio_wait_for_complete(completion);
+  const ssize_t result = rbd_aio_get_return_value(completion);
+  rbd_aio_release(completion);
+  return result;
+}
+
+}  // namespace
+
+int main() {
+  setenv("CBD2RBD_CEPH_LIBS", STAND_IN, 1);
+
+  tap::test("the first calls of many threads load the library, and each image is written, read and closed", [] {
+    Place place;
+    std::vector<std::thread> threads;
+    for (int at = 0; at < 8; at++) {
+      threads.emplace_back([&place, at] {
+        rbd_image_t image = nullptr;
+        CHECK_EQ(rbd_open(&place.io, "there", &image, nullptr), 0);
+        std::atomic<int> called{0};
+        char text[64], back[64];
+        for (int round = 0; round < 50; round++) {
+          memset(text, 'a' + (at + round) % 26, sizeof text);
+          rbd_completion_t writing = completion_for(called);
+          CHECK_EQ(rbd_aio_write(image, 4096 * round, sizeof text, text, writing), 0);
+          CHECK_EQ(end_of(writing), 0);
+          rbd_completion_t reading = completion_for(called);
+          CHECK_EQ(rbd_aio_read(image, 4096 * round, sizeof back, back, reading), 0);
+          CHECK_EQ(end_of(reading), static_cast<ssize_t>(sizeof back));
+          CHECK(memcmp(text, back, sizeof text) == 0);
+        }
+        CHECK_EQ(called.load(), 100);
+        CHECK_EQ(rbd_close(image), 0);
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  });
+
+  tap::test("a request that is refused at the call has no callback; one that fails later has one", [] {
+    Place place;
+    rbd_image_t image = nullptr;
+    CHECK_EQ(rbd_open(&place.io, "there", &image, nullptr), 0);
+    std::atomic<int> called{0};
+    rbd_completion_t refused = completion_for(called);
+    CHECK_EQ(rbd_aio_write(image, 1, 1, "x", refused), -EROFS);
+    rbd_aio_release(refused);
+    CHECK_EQ(called.load(), 0);
+    rbd_completion_t failed = completion_for(called);
+    CHECK_EQ(rbd_aio_write(image, 1 << 20, 1, "x", failed), 0);
+    CHECK_EQ(end_of(failed), -EINVAL);
+    CHECK_EQ(called.load(), 1);
+    CHECK_EQ(rbd_close(image), 0);
+    CHECK_EQ(rbd_open(&place.io, "none", &image, nullptr), -ENOENT);
+  });
+
+  tap::test("polled completions are ours, each once", [] {
+    Place place;
+    rbd_image_t image = nullptr;
+    CHECK_EQ(rbd_open(&place.io, "there", &image, nullptr), 0);
+    CHECK_EQ(rbd_set_image_notification(image, 0, 0), 0);
+    std::atomic<int> called{0};
+    std::vector<rbd_completion_t> mine;
+    for (int at = 0; at < 32; at++) {
+      mine.push_back(completion_for(called));
+      CHECK_EQ(rbd_aio_write(image, 64 * at, 1, "y", mine.back()), 0);
+    }
+    size_t polled = 0;
+    while (polled < mine.size()) {
+      rbd_completion_t found[8];
+      const int got = rbd_poll_io_events(image, found, 8);
+      for (int at = 0; at < got; at++) {
+        const auto place_of = std::find(mine.begin(), mine.end(), found[at]);
+        CHECK(place_of != mine.end());
+        rbd_aio_release(found[at]);
+        *place_of = nullptr;
+        polled++;
+      }
+      if (got == 0) std::this_thread::yield();
+    }
+    CHECK_EQ(called.load(), 32);
+    CHECK_EQ(rbd_close(image), 0);
+  });
+
+  tap::test("an image opened in the background is there when its completion ends; the pool may be gone before", [] {
+    rbd_image_t image = nullptr, none = nullptr;
+    std::atomic<int> called{0};
+    rbd_completion_t opening = completion_for(called), missing = completion_for(called);
+    {
+      Place place;
+      CHECK_EQ(rbd_aio_open(&place.io, "there", &image, nullptr, opening), 0);
+      CHECK_EQ(rbd_aio_open(&place.io, "none", &none, nullptr, missing), 0);
+    }
+    CHECK_EQ(end_of(opening), 0);
+    CHECK_EQ(end_of(missing), -ENOENT);
+    uint64_t size = 0;
+    CHECK_EQ(rbd_get_size(image, &size), 0);
+    CHECK_EQ(size, uint64_t{1} << 20);
+    CHECK_EQ(rbd_close(image), 0);
+  });
+
+  tap::test("after a fork an inherited image is left alone, and functions that Ceph lacks are refused", [] {
+    Place place;
+    rbd_image_t image = nullptr;
+    static rbd_image_t inherited = nullptr;  // the parent's to close, which is gone: static, so that it is no leak
+    CHECK_EQ(rbd_open(&place.io, "there", &image, nullptr), 0);
+    CHECK_EQ(rbd_invalidate_cache(image), -EOPNOTSUPP);
+    CHECK_EQ(rbd_close(image), 0);
+    CHECK_EQ(rbd_open(&place.io, "there", &inherited, nullptr), 0);
+    place.pool->fork();
+    uint64_t size = 0;
+    CHECK_EQ(rbd_get_size(inherited, &size), -ENOTCONN);
+  });
+
+  return tap::finish();
+}
