@@ -6,7 +6,7 @@ import { Feature } from './features.js';
 import { findImage, imageById, imageByName, newImageId, newRecord, shapeOf, type CreateOptions } from './images.js';
 import { refer } from './layers.js';
 import { listMetadata } from './metadata.js';
-import { checkName } from './names.js';
+import { checkName, isImageName } from './names.js';
 import { requireNamespace } from './namespaces.js';
 import { keys, type At, type ChildRecord, type ImageRecord, type ParentRecord } from './records.js';
 import type { Session } from './sessions.js';
@@ -34,7 +34,7 @@ export async function cloneImage(ctx: Context, session: Session, request: CloneR
     const { at, to, name, options } = request;
     if (request.snap === undefined && request.snapId === undefined) throw new ServiceError('EINVAL', 'a clone is made from a snapshot');
     checkName('image', name);
-    const parent = request.imageId === undefined ? await imageByName(ctx, at, request.image ?? '') : await imageById(ctx, { ...at, id: request.imageId });
+    const parent = request.imageId === undefined ? await parentByName(ctx, at, request.image ?? '') : await imageById(ctx, { ...at, id: request.imageId });
     const snap = choose(parent, { ...(request.snap === undefined ? {} : { name: request.snap }), ...(request.snapId === undefined ? {} : { id: request.snapId }) });
     const format = formatOf(ctx, session, options.cloneFormat ?? 0);
     if (format === 1 && at.namespace !== to.namespace) throw new ServiceError('EXDEV', 'a clone in another namespace has format 2');
@@ -69,6 +69,12 @@ export async function cloneImage(ctx: Context, session: Session, request: CloneR
     if (format === 2 && (parent.opFeatures & OpFeature.CLONE_PARENT) === 0) await changed(ctx, parent);
     return made;
   });
+}
+
+/** A name that no image can have is only not there, unlike where it is opened. */
+async function parentByName(ctx: Context, at: At, name: string): Promise<ImageRecord> {
+  if (!isImageName(name)) throw new ServiceError('ENOENT', 'there is no image of a name that long');
+  return imageByName(ctx, at, name);
 }
 
 /** What is not asked for is as the parent has it; a stripe unit that does not fit a smaller object is refused then, as by librbd. */

@@ -10,6 +10,9 @@ export function checkName(what: string, name: string): void {
 /** Ceph's object that an image's name stands in is called rbd_id.NAME, and osd_max_object_name_len is 2048. */
 const maxImageNameBytes = 2048 - 'rbd_id.'.length;
 
+/** Whether an image can have a name of this length. */
+export const isImageName = (name: string): boolean => Buffer.byteLength(name) <= maxImageNameBytes;
+
 /** ENAMETOOLONG for a name that no image can have. */
 export function checkLength(name: string): void {
   const bytes = Buffer.byteLength(name);

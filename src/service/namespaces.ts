@@ -8,19 +8,23 @@ import { readRecord, transact, type Tx } from './transact.js';
 /** The most bytes of a namespace's name in Ceph (osd_max_object_namespace_len). */
 const maxNameBytes = 256;
 
+function checkNamespace(name: string): void {
+  checkName('namespace', name);
+  if (Buffer.byteLength(name) > maxNameBytes) throw new ServiceError('ENAMETOOLONG', `a namespace name of more than ${maxNameBytes} bytes`);
+}
+
 /** EEXIST; EINVAL for an empty name, ENAMETOOLONG. */
 export async function createNamespace(ctx: Context, at: At): Promise<void> {
-  checkName('namespace', at.namespace);
-  if (Buffer.byteLength(at.namespace) > maxNameBytes) throw new ServiceError('ENAMETOOLONG', `a namespace name of more than ${maxNameBytes} bytes`);
+  checkNamespace(at.namespace);
   await transact(ctx.store, async (tx) => {
     if (await tx.get(keys.namespace(at))) throw new ServiceError('EEXIST', `namespace ${at.namespace} exists`);
     tx.put(keys.namespace(at), { name: at.namespace });
   });
 }
 
-/** ENOENT; EBUSY while images are in it, in the trash too. */
+/** ENOENT; EINVAL for an empty name, ENAMETOOLONG; EBUSY while images are in it, in the trash too. */
 export async function removeNamespace(ctx: Context, at: At): Promise<void> {
-  checkName('namespace', at.namespace);
+  checkNamespace(at.namespace);
   await transact(ctx.store, async (tx) => {
     if (!await tx.get(keys.namespace(at))) throw new ServiceError('ENOENT', `there is no namespace ${at.namespace}`);
     const images = await ctx.store.list({ prefix: keys.images(at), limit: 1 });
@@ -30,9 +34,9 @@ export async function removeNamespace(ctx: Context, at: At): Promise<void> {
   });
 }
 
-/** EINVAL for an empty name. */
+/** EINVAL for an empty name, ENAMETOOLONG. */
 export async function namespaceExists(ctx: Context, at: At): Promise<boolean> {
-  checkName('namespace', at.namespace);
+  checkNamespace(at.namespace);
   return (await readRecord(ctx.store, keys.namespace(at))) !== undefined;
 }
 

@@ -106,12 +106,6 @@ const others: Difference[] = [
     reason: 'A sparse size that rbd_sparsify refuses is refused in a copy too.',
   },
   {
-    cases: ['namespaces: create, exists, list, remove'],
-    real: `rbd_namespace_remove(io, "${'n'.repeat(12)}"...(300)) = -36 ENAMETOOLONG`,
-    ours: `rbd_namespace_remove(io, "${'n'.repeat(12)}"...(300)) = -2 ENOENT`,
-    reason: 'A namespace that cannot be made is not there.',
-  },
-  {
     cases: ['an exclusive advisory lock keeps others out'],
     real: ['rbd_list_lockers(img, &exclusive, tag, &tagSize, clients, &clientsSize, cookies, &cookiesSize, addrs, &addrsSize) = 0',
       '  exclusive=1 tag="" cookies=[] clients=[] clientForm=true addrForm=true'],

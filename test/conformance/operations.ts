@@ -166,6 +166,7 @@ const OPERATIONS: Record<string, Operation> = {
   lockShared: open(async (w, s, image) => { if (await w.hasNoAutomaticLock(image)) await w.c.call('rbd_lock_shared', image, text(s, 'cookie'), 'tag'); }),
   unlock: open(async (w, s, image) => { if (await w.hasNoAutomaticLock(image)) await w.c.call('rbd_unlock', image, text(s, 'cookie')); }),
   lockers: open(async (w, _, image) => {
+    if (!await w.hasNoAutomaticLock(image)) return;
     const exclusive = new Out('exclusive', 'i32', 7);
     const parts = ['tag', 'clients', 'cookies', 'addrs'].map((name) => ({ buffer: new Bytes(name, Buffer.alloc(512)), size: new Out(`${name}Size`, 'u64', 512) }));
     const count = await w.c.call('rbd_list_lockers', image, exclusive, ...parts.flatMap(({ buffer, size }) => [buffer, size]));

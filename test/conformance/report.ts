@@ -69,7 +69,9 @@ ${reasons.join('\n')}
 A null callback of \`rbd_resize2\`, a read or compare-and-write of length 0 with a null buffer, \`rbd_diff_iterate2\` past the end or of length 0, and
 \`rbd_snap_get_timestamp\` of an unknown id crash librbd 16.2.15. On a \`rados_t\` that is not connected, \`rados_cluster_stat\`,
 \`rados_wait_for_latest_osdmap\`, \`rados_getaddrs\` and \`rados_watch_flush\` crash librados 16.2.15, and \`rados_mon_command\`, \`rados_blocklist_add\` and
-\`rados_inconsistent_pg_list\` never return. They are no cases.
+\`rados_inconsistent_pg_list\` never return. So end or hang \`rbd_clone\` of a snapshot without a name, \`rbd_resize\` to 2^64 - 1 (some calls later),
+\`rbd_migration_prepare\` with null options, \`rbd_migration_execute\` of an image that does not migrate, \`rados_watch_check\` of an unknown cookie and
+\`rados_ioctx_snap_lookup\` on a pool without snapshots. They are no cases.
 `;
 }
 

@@ -1,5 +1,6 @@
 // Every case, by area. An area's expectations stand in expected/AREA.json.
 import type { Case } from '../context.js';
+import { badInput } from './bad-input.js';
 import { create } from './create.js';
 import { deepCopy } from './deep-copy.js';
 import { events } from './events.js';
@@ -11,6 +12,7 @@ import { radosCommands } from './rados-commands.js';
 import { radosConfig } from './rados-config.js';
 import { radosObjects } from './rados-objects.js';
 import { radosPools } from './rados-pools.js';
+import { refused } from './refused.js';
 import { resize } from './resize.js';
 import { snapshots } from './snapshots.js';
 import { spacesCases } from './spaces.js';
@@ -18,6 +20,8 @@ import { spacesCases } from './spaces.js';
 export const areas: Record<string, Case[]> = {
   create, open, resize, io, metadata, locks, spaces: spacesCases, snapshots,
   'deep-copy': deepCopy,
+  'bad-input': badInput,
+  refused,
   events,
   'rados-config': radosConfig,
   'rados-pools': radosPools,
