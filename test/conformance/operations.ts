@@ -35,6 +35,11 @@ export class World {
     return (features.value & 4n) === 0n;
   }
 
+  async hasLockers(image: Handle): Promise<boolean> {
+    const parts = ['tag', 'clients', 'cookies', 'addrs'].flatMap((name) => [new Bytes(name, Buffer.alloc(512)), new Out(`${name}Size`, 'u64', 512)]);
+    return Number(await this.c.silent('rbd_list_lockers', image, new Out('exclusive', 'i32'), ...parts)) > 0;
+  }
+
   /** Asks every handle for its size: the real library's I/O goes by the size it knew before it is asked. */
   async refresh(): Promise<void> {
     for (const handle of this.handles.values()) await this.c.silent('rbd_get_size', handle, new Out('size', 'u64'));
@@ -151,6 +156,8 @@ const OPERATIONS: Record<string, Operation> = {
     await w.c.get('rbd_get_stripe_unit', image, 'unit');
   }),
   features: open(async (w, s, image) => {
+    // Under an advisory lock the real library's writers would wait for ever for the lock that the feature gives them.
+    if (s['on'] === true && await w.hasNoAutomaticLock(image) && await w.hasLockers(image)) return;
     await w.c.call('rbd_update_features', image, number(s, 'features'), s['on'] === true ? 1 : 0);
     await w.c.get('rbd_get_features', image, 'features');
   }),
