@@ -5,8 +5,10 @@
 #include <memory>
 #include <vector>
 
+#include "block/support.h"
 #include "curvebs/volume_support.h"
 
+using namespace cbd;
 using namespace cbd::test;
 
 namespace {
@@ -48,10 +50,10 @@ void forks() {
 }  // namespace
 
 int main() {
-#ifdef __SANITIZE_THREAD__
-  tap::skip(sentence, "ThreadSanitizer does not support threads in a child of a process that has threads");
-#else
-  forks();
-#endif
+  if (block::test::threads_after_fork) {
+    forks();
+  } else {
+    tap::skip(sentence, block::test::no_threads_after_fork);
+  }
   return tap::finish();
 }
