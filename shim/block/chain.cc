@@ -229,17 +229,25 @@ void Chain::Work::step() {
   }
 }
 
-void Chain::Work::write() {
-  Layer& head = *set->items[0].layer;
-  inner.op = Op::write;
+// The one request below that answers the whole: whoever listens may hear of its end from the kernel.
+void Chain::Work::pass(Op op, Device& volume, uint64_t offset) {
+  inner.op = op;
   inner.may_block = may_block;
-  inner.offset = head.place(outer->offset);
+  inner.raises_listened = outer->raises_listened;
+  inner.was_raised = false;
+  inner.offset = offset;
   inner.length = outer->length;
   inner.iov = outer->iov;
   inner.iovcnt = outer->iovcnt;
   inner.context = this;
+  volume.submit(inner);
+}
+
+void Chain::Work::write() {
+  Layer& head = *set->items[0].layer;
   inner.done = [](Request* self, int result) {
     auto* work = static_cast<Work*>(self->context);
+    work->outer->was_raised = self->was_raised;
     if (result == 0) {
       const uint64_t block = work->outer->offset / block_bytes, count = work->outer->length / block_bytes;
       LayerMap& map = work->set->items[0].layer->map;
@@ -248,7 +256,7 @@ void Chain::Work::write() {
     }
     work->finish(result);
   };
-  head.volume->submit(inner);
+  pass(Op::write, *head.volume, head.place(outer->offset));
 }
 
 void Chain::Work::read() {
@@ -256,15 +264,12 @@ void Chain::Work::read() {
     Layer& layer = *pieces[0].layer;
     const uint64_t offset = layer.place(outer->offset);
     if (offset + outer->length <= layer.volume->size()) {
-      inner.op = Op::read;
-      inner.may_block = may_block;
-      inner.offset = offset;
-      inner.length = outer->length;
-      inner.iov = outer->iov;
-      inner.iovcnt = outer->iovcnt;
-      inner.context = this;
-      inner.done = [](Request* self, int result) { static_cast<Work*>(self->context)->finish(result); };
-      return layer.volume->submit(inner);
+      inner.done = [](Request* self, int result) {
+        auto* work = static_cast<Work*>(self->context);
+        work->outer->was_raised = self->was_raised;
+        work->finish(result);
+      };
+      return pass(Op::read, *layer.volume, offset);
     }
   }
   error = 0;

@@ -84,6 +84,7 @@ struct Chain::Work {
   void read();
   void start_part(size_t index, const Piece& piece);
   void part_ended(Part& part, int result);
+  void pass(Op op, Device& volume, uint64_t offset);
   void write();
 };
 

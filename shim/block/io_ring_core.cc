@@ -23,6 +23,9 @@ constexpr size_t reaper_stack = 1024 * 1024;
 // it is awake anyway.
 constexpr unsigned shared_from = 3;
 
+// After so many refused direct writes in a row the next 1 << so many are not tried.
+constexpr unsigned most_refused = 6;
+
 // How long a client who listens to his own eventfd may leave ends lying before the ring's thread runs his callbacks.
 constexpr unsigned tick_ms = 1;
 
@@ -171,10 +174,19 @@ bool IoRing::Core::step(bool nested) {
 
 // Ends a task that the kernel is done with, on the ring's thread or a helper's.
 void IoRing::Core::finish(Task& task) {
-  if (task.is_direct && (task.result == -EAGAIN || task.result == -EINTR)) {
-    // It would have had to wait for the disk: io_uring has threads for that.
-    task.is_direct = task.is_done = false;
-    return push(task);
+  if (task.is_direct) {
+    const bool is_write = task.kind == Task::Kind::write;
+    if (task.result == -EAGAIN || task.result == -EINTR) {
+      // It would have had to wait for the disk: io_uring has threads for that.
+      if (is_write) {
+        const unsigned refused = std::min(refused_writes_.load(std::memory_order_relaxed) + 1, most_refused);
+        refused_writes_.store(refused, std::memory_order_relaxed);
+        writes_to_skip_.store(1u << refused, std::memory_order_relaxed);
+      }
+      task.is_direct = task.is_done = false;
+      return push(task);
+    }
+    if (is_write) refused_writes_.store(0, std::memory_order_relaxed);
   }
   if (task.result == -EINTR || task.result == -EAGAIN || task.result == -ECANCELED) task.result = perform(task);
   task.finish(task);
@@ -214,6 +226,14 @@ bool IoRing::Core::submit_direct(Task& task, bool raises_listened, bool* was_rai
     // The thread must sleep where it hears wake_fd_.
     wake();
     if (!aio_.is_open()) return false;
+  }
+  if (task.kind == Task::Kind::write) {
+    // Into holes each write has to wait for the file system: where the last were refused it is tried ever more rarely.
+    const unsigned skip = writes_to_skip_.load(std::memory_order_relaxed);
+    if (skip > 0) {
+      writes_to_skip_.store(skip - 1, std::memory_order_relaxed);
+      return false;
+    }
   }
   const int listened = listened_.load(std::memory_order_acquire);
   task.raises = raises_listened && listened >= 0 && can_watch_.load(std::memory_order_relaxed);

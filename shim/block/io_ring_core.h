@@ -79,6 +79,7 @@ class IoRing::Core : public std::enable_shared_from_this<IoRing::Core> {
   // Tasks that were started without the thread.
   AioQueue aio_;
   std::atomic<bool> has_no_aio_{false};
+  std::atomic<unsigned> refused_writes_{0}, writes_to_skip_{0};  // of direct writes: in a row; not to be tried
   std::atomic<bool> hears_wake_fd_{false};  // the thread waits with io_uring
   // The client's eventfd, or -1; how many tasks raise only that one; and whether the thread looks once a tick for ends
   // that the client has not fetched.
