@@ -50,8 +50,9 @@ int start(Image* image, rbd_completion_t handle, Work work) {
     }
     if (completion->callback != nullptr) completion->callback(completion, completion->argument);
     std::lock_guard<std::mutex> hold(image->lock);
+    // As in librbd, the list holds no reference: the client's own one keeps a completion until it was polled.
     if (image->announces) image->ended.push_back(completion);
-    else drop(completion);
+    drop(completion);
     image->flying--;
     image->changed.notify_all();
   }).detach();
@@ -73,7 +74,6 @@ int rbd_close(rbd_image_t handle) {
   {
     std::unique_lock<std::mutex> hold(image->lock);
     image->changed.wait(hold, [&] { return image->flying == 0; });
-    for (Completion* completion : image->ended) drop(completion);
   }
   delete image;
   return 0;
