@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "rados/closed_ioctx.h"
 #include "rados/cluster.h"
 
 using cbd::control::Json;
@@ -73,10 +74,15 @@ int rados_ioctx_create(rados_t handle, const char* pool, rados_ioctx_t* io) {
 
 int rados_ioctx_create2(rados_t handle, int64_t pool_id, rados_ioctx_t* io) { return open(handle, "", pool_id, io); }
 
-void rados_ioctx_destroy(rados_ioctx_t io) { delete from(io); }
+void rados_ioctx_destroy(rados_ioctx_t io) { cbd::rados::close_ioctx(std::unique_ptr<IoCtx>(from(io))); }
 
-rados_config_t rados_ioctx_cct(rados_ioctx_t io) { return &from(io)->cluster->config(); }
+// Null for one that was destroyed.
+rados_config_t rados_ioctx_cct(rados_ioctx_t io) {
+  Cluster* const cluster = from(io)->cluster;
+  return cluster != nullptr ? &cluster->config() : nullptr;
+}
 
+// Null for one that was destroyed.
 rados_t rados_ioctx_get_cluster(rados_ioctx_t io) { return from(io)->cluster; }
 
 int64_t rados_ioctx_get_id(rados_ioctx_t io) { return static_cast<int64_t>(from(io)->pool_id); }
@@ -84,7 +90,7 @@ int64_t rados_ioctx_get_id(rados_ioctx_t io) { return static_cast<int64_t>(from(
 // The name that the pool has now, -ENOENT where it was deleted; the one it had at opening where nobody can be asked.
 int rados_ioctx_get_pool_name(rados_ioctx_t io, char* buffer, unsigned length) {
   auto reply = from(io)->client->call("pool.lookup", {{"id", from(io)->pool_id}});
-  if (reply.error == -ENOENT) return result_of(-ENOENT);
+  if (reply.error == -ENOENT || cbd::rados::is_closed(*from(io))) return result_of(reply.error);
   std::string name = from(io)->pool_name;
   if (reply.error == 0) name = reply.result->value("name", name);
   return put(name, buffer, length);

@@ -222,9 +222,14 @@ with image("volumes", limited.name) as opened:
 replicated = volume_types.create(admin, "replicated", {"replication_enabled": "<is> True"})
 limited.volume_type_id = plain["id"]
 limited.volume_type = plain_type
-# (Creating one at once goes through a pool handle that the driver has closed already; that ends a process with Ceph's library too.)
 with refused(exception.ReplicationError, "a type that asks for mirroring is refused"):
     volumes.retype(admin, limited, objects.VolumeType.get_by_id(admin, replicated["id"]), None, None)
+mirrored = volume(1, volume_types.get_volume_type(admin, replicated["id"]))
+# The driver takes the image back through a pool handle that it has closed: that ends a process with Ceph's library.
+with refused(rbd.Error, "and so is a new volume of it, with an error and no more"):
+    volumes.create_volume(mirrored)
+volumes.delete_volume(mirrored)
+check(mirrored.name not in names("volumes"), "what is left of it can be deleted")
 volumes.delete_volume(limited)
 
 # Images that Cinder did not make.
