@@ -3,7 +3,7 @@
 import type { Socket } from 'node:net';
 import { maxDescriptors, sendDescriptors } from '../native/addon.js';
 import { Errno, ServiceError } from '../service/errors.js';
-import { ConnectionLost } from '../service/sessions.js';
+import { ConnectionLost, type Passed } from '../service/sessions.js';
 
 /** A request's answer. `fds` are sent before it and belong to the caller until `sent` is called. */
 export interface Answer {
@@ -37,6 +37,13 @@ const newline = 0x0a;
 const maxFrameBytes = 16 * 1024 * 1024;
 const maxInFlight = 256;
 const maxUnsentBytes = 4 * 1024 * 1024;
+/** Who leaves so much of what the daemon asks of him unread or unanswered is cut off; he comes back and takes up his images anew. */
+const maxUnreadBytes = 64 * 1024 * 1024;
+const maxUnreadDescriptors = 256;
+const maxUnanswered = 100_000;
+/** How long one who sent too large a frame may take to read the answer, and how much more he may send meanwhile. */
+const partingMs = 2000;
+const maxPartingBytes = 64 * 1024 * 1024;
 
 export class Connection {
   /** Resolves when the socket is gone, for whatever reason. */
@@ -45,6 +52,9 @@ export class Connection {
   private partBytes = 0;
   private readonly outgoing: Frame[] = [];
   private sending = false;
+  /** Of frames that wait here: what is in the socket's own queue counts there. */
+  private queuedBytes = 0;
+  private queuedDescriptors = 0;
   private readonly waiting = new Map<number, Waiting>();
   private nextId = 1;
   private inFlight = 0;
@@ -56,7 +66,7 @@ export class Connection {
         this.over = true;
         for (const { reject } of this.waiting.values()) reject(new ConnectionLost());
         this.waiting.clear();
-        for (const frame of this.outgoing.splice(0)) frame.sent?.();
+        for (const frame of this.outgoing.splice(0)) this.done(frame);
         resolve();
       });
     });
@@ -65,17 +75,21 @@ export class Connection {
     socket.on('end', () => socket.destroy());
   }
 
-  ask(method: string, params: object, fds: readonly number[] = []): Promise<unknown> {
-    if (this.over) return Promise.reject(new ConnectionLost());
+  async ask(method: string, params: object, passed?: Passed): Promise<unknown> {
+    if (this.over) {
+      passed?.sent();
+      throw new ConnectionLost();
+    }
     const id = this.nextId++;
-    return new Promise((resolve, reject) => {
-      this.waiting.set(id, { resolve, reject });
-      this.enqueue({ text: JSON.stringify({ jsonrpc: '2.0', id, method, params }), fds });
-    });
+    const answer = new Promise<unknown>((resolve, reject) => { this.waiting.set(id, { resolve, reject }); });
+    this.enqueue({ text: JSON.stringify({ jsonrpc: '2.0', id, method, params }), fds: passed?.fds ?? [], sent: passed?.sent });
+    this.cutOffWhoNeverReads();
+    return answer;
   }
 
   notify(method: string, params: object): void {
     this.enqueue({ text: JSON.stringify({ jsonrpc: '2.0', method, params }), fds: [] });
+    this.cutOffWhoNeverReads();
   }
 
   /** Sends what is queued, then ends the connection. */
@@ -89,6 +103,11 @@ export class Connection {
   }
 
   private take(chunk: Buffer): void {
+    if (this.over) {
+      this.partBytes += chunk.length;
+      if (this.partBytes > maxPartingBytes) this.socket.destroy();
+      return;
+    }
     let start = 0;
     for (;;) {
       const end = chunk.indexOf(newline, start);
@@ -105,9 +124,23 @@ export class Connection {
     this.partBytes += chunk.length - start;
     if (this.partBytes > maxFrameBytes) {
       this.refuse(null, new ServiceError('E2BIG', `a frame of more than ${maxFrameBytes} bytes`));
-      this.over = true;
-      this.socket.end();
+      this.part();
     }
+  }
+
+  /** Ends the connection, but lets the other side read what was sent: what it sends meanwhile is thrown away. */
+  private part(): void {
+    this.over = true;
+    this.parts.length = 0;
+    this.partBytes = 0;
+    this.socket.end();
+    const timer = setTimeout(() => { this.socket.destroy(); }, partingMs);
+    void this.closed.then(() => { clearTimeout(timer); });
+  }
+
+  private cutOffWhoNeverReads(): void {
+    const unread = this.queuedBytes + this.socket.writableLength;
+    if (unread > maxUnreadBytes || this.queuedDescriptors > maxUnreadDescriptors || this.waiting.size > maxUnanswered) this.socket.destroy();
   }
 
   private takeFrame(line: Buffer): void {
@@ -163,6 +196,8 @@ export class Connection {
   private enqueue(frame: Frame): void {
     if (this.over) return frame.sent?.();
     this.outgoing.push(frame);
+    this.queuedBytes += frame.text.length;
+    this.queuedDescriptors += frame.fds.length;
     if (!this.sending) void this.sendAll();
   }
 
@@ -177,11 +212,18 @@ export class Connection {
       } catch {
         this.socket.destroy();
       }
-      frame.sent?.();
+      this.done(frame);
       if (this.over) break;
     }
     this.sending = false;
     this.adjustFlow();
+  }
+
+  /** A frame has left the queue, sent or not. */
+  private done(frame: Frame): void {
+    this.queuedBytes -= frame.text.length;
+    this.queuedDescriptors -= frame.fds.length;
+    frame.sent?.();
   }
 
   /** The blank byte that carries descriptors goes past Node's own queue, so that must be empty first. */

@@ -16,10 +16,16 @@ export class ConnectionLost extends Error {
   }
 }
 
+/** Descriptors that go with a question. They must stay open until `sent` is called, once: they went out, or never will. */
+export interface Passed {
+  readonly fds: readonly number[];
+  readonly sent: () => void;
+}
+
 /** The way to a session's process. */
 export interface Channel {
   /** Asks and waits. Rejects with ConnectionLost, or with what the process refused. */
-  ask(method: string, params: object, fds?: readonly number[]): Promise<unknown>;
+  ask(method: string, params: object, passed?: Passed): Promise<unknown>;
   notify(method: string, params: object): void;
 }
 
@@ -211,23 +217,30 @@ export class Sessions {
    * `onAnswer` is called with an answer that comes late, too.
    */
   async askOne(
-    open: OpenImage, method: string, message: { params: object; fds?: readonly number[]; onAnswer?: () => void }, ms = answerMs,
+    open: OpenImage, method: string, message: { params: object; passed?: Passed; onAnswer?: () => void }, ms = answerMs,
   ): Promise<'answered' | 'refused' | 'gone' | 'late'> {
     // The daemon itself does no I/O on what it opened for a command: there is nothing to hold still and nobody to tell.
     if (open.handle >= firstOwnHandle) {
+      message.passed?.sent();
       message.onAnswer?.();
       return 'answered';
     }
     const { channel } = open.session;
-    if (!channel || !open.attached) return 'gone';
+    if (!channel || !open.attached) {
+      message.passed?.sent();
+      return 'gone';
+    }
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<'late'>((resolve) => { timer = setTimeout(() => resolve('late'), ms); });
-    const asked = channel.ask(method, { handle: open.handle, ...message.params }, message.fds).then(() => {
+    const asked = channel.ask(method, { handle: open.handle, ...message.params }, message.passed).then(() => {
       message.onAnswer?.();
       return 'answered' as const;
     }, (error: unknown) => {
       this.options.log(`session ${open.session.id} did not take ${method}: ${String(error)}`);
-      return error instanceof ConnectionLost ? 'gone' as const : 'refused' as const;
+      if (!(error instanceof ConnectionLost)) return 'refused' as const;
+      // It may be noticed here before the end of the connection is.
+      if (open.session.channel === channel) this.disconnected(open.session);
+      return 'gone' as const;
     });
     const outcome = await Promise.race([asked, late]);
     clearTimeout(timer);

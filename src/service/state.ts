@@ -124,11 +124,9 @@ export async function tellState(ctx: Context, open: OpenImage, method: 'image.ch
     open.mayShow = new Set([...taken, ...open.layers]);
     ctx.retryRemovals?.();
   };
-  try {
-    await ctx.sessions.askOne(open, method, { params: { state }, fds: descriptorsOf(accesses), onAnswer });
-  } finally {
-    releaseAll(accesses);
-  }
+  // One that reads late gets them late: until then they must not be closed, for their numbers would be other files'.
+  const passed = { fds: descriptorsOf(accesses), sent: () => releaseAll(accesses) };
+  await ctx.sessions.askOne(open, method, { params: { state }, passed, onAnswer });
 }
 
 /** Tells everybody who has the image open; returns when all have taken it, or two seconds have passed. */

@@ -31,7 +31,8 @@ export async function startTestService(options: Partial<ServiceOptions> = {}): P
     async session(answer = () => ({})) {
       const asked: string[] = [];
       const session = await ctx.sessions.begin({ entity: 'client.admin', pid: process.pid, uid: 0, program: 'test' }, {
-        ask: async (method, params) => {
+        ask: async (method, params, passed) => {
+          passed?.sent();
           asked.push(method);
           return answer(method, params);
         },
