@@ -173,9 +173,10 @@ int Image::apply(const Json& json, std::vector<UniqueFd> fds, Taking taking) {
   if (!next->snap_gone) {
     error = io_->set_layers(next->layers, std::move(fds), next->size, next->own);
     if (error != 0) {
-      // The chain is another one, and what is known of it is not enough: nothing is read or written before the daemon was asked.
-      io_->forget_leave();
-      return error;
+      // The chain is another one, and what is known of it is not enough: nothing is read or written before the daemon
+      // was asked again.
+      const int lost = io_->drop_leave(next->own);
+      return lost != 0 ? lost : error;
     }
   }
   serial_ = next->serial;

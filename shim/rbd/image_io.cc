@@ -117,9 +117,17 @@ void ImageIo::ask_again() {
 int ImageIo::give_up(Own to) {
   // A plain head is nobody's, and has no map that could be lost.
   if (own() == Own::shared || rank(own()) <= rank(to)) return 0;
+  return reduce_leave(to, own() == Own::write);
+}
+
+int ImageIo::drop_leave(Own granted) {
+  return own() == Own::none ? 0 : reduce_leave(Own::none, own() == Own::write && granted == Own::write);
+}
+
+int ImageIo::reduce_leave(Own to, bool flushes) {
   close_gate();
   int error = 0;
-  if (own() == Own::write) {
+  if (flushes) {
     IoRequest flush;
     flush.op = Op::flush;
     error = run_behind_gate(flush);

@@ -55,6 +55,10 @@ class ImageIo : public block::Device {
     own_.store(Own::none, std::memory_order_release);
     volumes_.forget();
   }
+  // After set_layers() failed with a message that grants `granted`: drains and keeps no leave, so that nothing is done
+  // before the daemon was asked again. A writer whose leave the message confirms makes durable what he wrote; one who
+  // lost it must not, for another may write by now. Returns 0 or -errno of the flush.
+  int drop_leave(Own granted);
   // Nobody answers any more whether the head may be changed: what waits for that ends in -ESHUTDOWN.
   void lose_leave() { volumes_.lose_leave(); }
   // Drains, makes durable what a writer wrote, and keeps no more leave than `to`. Returns 0 or -errno of the flush.
@@ -102,6 +106,7 @@ class ImageIo : public block::Device {
     std::vector<IoRequest*> covering;  // wait for writes[epoch ^ 1]
   };
 
+  int reduce_leave(Own to, bool flushes);
   static bool may(Own own, const IoRequest& request);
   void want(Traffic& traffic, IoRequest& request);
   void restart(std::vector<IoRequest*> requests);
