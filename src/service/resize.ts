@@ -20,21 +20,24 @@ export interface ResizeRequest {
 
 type Finish = (tx: Tx, answer: object) => object;
 
-/** EINVAL for a shrink that is not allowed and for sizes that no image can have. */
+/** EINVAL for a shrink that is not allowed and for sizes that no image can have. Resizes of one image take turns; the last one counts. */
 export async function resizeImage(ctx: Context, image: ImageRef, request: ResizeRequest): Promise<void> {
-  await ctx.ops.once<object>(request.op, async (finish) => {
-    const record = await imageById(ctx, image);
-    checkSize(request.size, record);
-    if (request.size < record.size) return shrink(ctx, record, request, finish);
-    return grow(ctx, record, request.size, finish);
-  });
+  await ctx.ops.once<object>(request.op, (finish) => ctx.imageLocks.run(`resize ${imageKey(image)}`, async () => {
+    for (;;) {
+      const record = await imageById(ctx, image);
+      checkSize(request.size, record);
+      const done = request.size < record.size ? await shrink(ctx, record, request, finish) : await grow(ctx, record, request.size, finish);
+      // A snapshot, a rollback or a first write came in between, and another way leads to that size.
+      if (done) return done;
+    }
+  }));
 }
 
-/** The volume first, then the record, then everybody is told. */
-async function grow(ctx: Context, image: ImageRef, size: number, finish: Finish): Promise<object> {
+/** The volume first, then the record, then everybody is told. Undefined where the image is larger by now. */
+async function grow(ctx: Context, image: ImageRef, size: number, finish: Finish): Promise<object | undefined> {
   return ctx.imageLocks.run(imageKey(image), async () => {
     const record = await imageById(ctx, image);
-    if (size < record.size) throw new ServiceError('EAGAIN', `image ${record.name} was resized meanwhile`);
+    if (size < record.size) return undefined;
     await requireQuota(ctx, record.dataPool ?? record.pool);
     const volumeSize = record.head ? await growHead(ctx, record, size) : 0;
     await transact(ctx.store, async (tx) => {
@@ -65,15 +68,20 @@ async function growHead(ctx: Context, record: ImageRecord, size: number): Promis
   return volumeSize;
 }
 
-/** The record first, so that nobody sees bytes past the new size; the volume is cut, or left behind as a frozen layer. */
-async function shrink(ctx: Context, image: ImageRecord, request: ResizeRequest, finish: Finish): Promise<object> {
+/**
+ * The record first, so that nobody sees bytes past the new size; the volume is cut, or left behind as a frozen layer. Undefined where the
+ * image is no longer as `image` says.
+ */
+async function shrink(ctx: Context, image: ImageRecord, request: ResizeRequest, finish: Finish): Promise<object | undefined> {
   if (!request.allowShrink) {
     throw new ServiceError('EINVAL', `size ${request.size} is less than the image's ${image.size}, and shrinking is not allowed`);
   }
   const layer = image.head ? await readRecord<LayerRecord>(ctx.store, keys.layer(image.top.layer)) : undefined;
   if (layer?.kind === 'plain') return cut(ctx, image, layer, request.size, finish);
   const answer = await whileQuiesced(ctx, image, 'resize', () => transact(ctx.store, async (tx) => {
-    const frozen = await freezeHead(tx, await imageIn(tx, image));
+    const now = await imageIn(tx, image);
+    if (request.size >= now.size) return undefined;
+    const frozen = await freezeHead(tx, now);
     tx.put(keys.image(image), shrunk(frozen, request.size));
     return finish(tx, {});
   }));
@@ -81,21 +89,22 @@ async function shrink(ctx: Context, image: ImageRecord, request: ResizeRequest, 
   return answer;
 }
 
-async function cut(ctx: Context, image: ImageRecord, layer: LayerRecord, size: number, finish: Finish): Promise<object> {
+async function cut(ctx: Context, image: ImageRecord, layer: LayerRecord, size: number, finish: Finish): Promise<object | undefined> {
   return ctx.imageLocks.run(imageKey(image), async () => {
-    await transact(ctx.store, async (tx) => {
+    const done = await transact(ctx.store, async (tx) => {
       const now = await imageIn(tx, image);
-      if (!now.head || now.top.layer !== layer.id) throw new ServiceError('EAGAIN', `image ${now.name} changed meanwhile`);
+      if (!now.head || now.top.layer !== layer.id || size >= now.size) return undefined;
       const head = await layerIn(tx, layer.id);
       tx.put(keys.image(image), shrunk(now, size));
       tx.put(keys.layer(layer.id), { ...head, size, untrimmed: Math.max(head.untrimmed ?? 0, head.size) });
       tx.put(keys.untrimmed(layer.id), layer.id);
-      finish(tx, {});
+      return finish(tx, {});
     });
+    if (!done) return undefined;
     await changed(ctx, image);
     // Only now, when nobody sees bytes past the new size any more.
     await trimLayer(ctx, layer.id);
-    return {};
+    return done;
   });
 }
 
