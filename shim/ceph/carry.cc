@@ -46,7 +46,7 @@ void Carried::submitted(ssize_t result) {
   rbd::Completion::from(ours_)->release();
 }
 
-Options::Options(rbd_image_options_t ours) {
+Options::Options(rbd_image_options_t ours) : ours_(ours) {
   if (ours == nullptr) return;
   const auto* const options = rbd::ImageOptions::from(ours);
   rbd()->rbd_image_options_create(&real_);
@@ -64,7 +64,28 @@ Options::Options(rbd_image_options_t ours) {
 }
 
 Options::~Options() {
-  if (real_ != nullptr) rbd()->rbd_image_options_destroy(real_);
+  if (real_ == nullptr) return;
+  try {
+    hand_back();
+  } catch (const std::bad_alloc&) {
+    // The call has been made; the caller misses what it wrote down.
+  }
+  rbd()->rbd_image_options_destroy(real_);
+}
+
+void Options::hand_back() {
+  auto* const options = rbd::ImageOptions::from(ours_);
+  for (int option = 0; rbd::ImageOptions::is_known(option); option++) {
+    uint64_t number = 0;
+    char text[4096];
+    if (rbd()->rbd_image_options_get_uint64(real_, option, &number) == 0) {
+      options->set(option, number);
+    } else if (rbd()->rbd_image_options_get_string(real_, option, text, sizeof text) == 0) {
+      options->set(option, std::string(text));
+    } else {
+      options->unset(option);
+    }
+  }
 }
 
 }  // namespace cbd::ceph

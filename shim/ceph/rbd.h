@@ -60,7 +60,8 @@ class Carried {
   rbd_completion_t real_ = nullptr;
 };
 
-// The real library's form of image options of ours; null for null.
+// The real library's form of image options of ours; null for null. What the call writes into them (the order that it chose and
+// more) is in ours when this ends.
 class Options {
  public:
   explicit Options(rbd_image_options_t ours);
@@ -73,6 +74,9 @@ class Options {
   int error() const { return error_; }
 
  private:
+  void hand_back();
+
+  const rbd_image_options_t ours_;
   rbd_image_options_t real_ = nullptr;
   int error_ = 0;
 };

@@ -21,7 +21,8 @@ void Completion::run() {
     running = outer;
   }
   if (owner != nullptr) owner->callback_returned(*this);
-  state_.store(kComplete, std::memory_order_release);
+  // Sequentially consistent: notify_all() next looks whether anybody waits, and must not look before this is seen.
+  state_.store(kComplete);
   state_.notify_all();
   if (block::Request* waiter = waiter_.exchange(&ended)) waiter->done(waiter, 0);
   release();

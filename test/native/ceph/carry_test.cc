@@ -1,4 +1,5 @@
 // Requests for images on a real Ceph, carried from our handles to its library's and back, by many threads at once.
+#include <pthread.h>
 #include <rbd/librbd.h>
 
 #include <algorithm>
@@ -53,6 +54,24 @@ ssize_t end_of(rbd_completion_t completion) {
 
 int main() {
   setenv("CBD2RBD_CEPH_LIBS", STAND_IN, 1);
+
+  // The first test: what it needs is the first call.
+  tap::test("a thread with a small stack may be the first who needs the library", [] {
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 512 << 10);
+    pthread_t thread;
+    const auto open_and_close = [](void*) -> void* {
+      Place place;
+      rbd_image_t image = nullptr;
+      CHECK_EQ(rbd_open(&place.io, "there", &image, nullptr), 0);
+      CHECK_EQ(rbd_close(image), 0);
+      return nullptr;
+    };
+    CHECK_EQ(pthread_create(&thread, &attributes, open_and_close, nullptr), 0);
+    pthread_join(thread, nullptr);
+    pthread_attr_destroy(&attributes);
+  });
 
   tap::test("the first calls of many threads load the library, and each image is written, read and closed", [] {
     Place place;

@@ -30,6 +30,12 @@ struct Image {
   bool announces = false;
 };
 
+// As libceph-common has it: loading needs a stack of nearly 1 MiB.
+__attribute__((constructor)) void take_stack() {
+  volatile char frame[990'000];
+  for (size_t at = 0; at < sizeof frame; at += 4096) frame[at] = 1;
+}
+
 void drop(Completion* completion) {
   if (completion->references.fetch_sub(1) == 1) delete completion;
 }
