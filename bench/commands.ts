@@ -1,5 +1,5 @@
 // Whole commands, ours beside the real ones of a real Ceph on this machine: from fork to exit. Small questions, and imports and exports
-// of 1 GiB of random bytes and 10 GiB of holes, from files and pipes.
+// of 1 GiB of random bytes and 10 GiB of holes, from files and pipes. BENCH_ROWS: a regular expression; only rows that match are measured.
 
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -11,32 +11,47 @@ import { formatTable, median } from './table.js';
 
 const HOOKS = resolve('build/bin/hooks');
 const GIB = 1024 ** 3;
-const TIMES = 31;
+const TIMES = { question: 31, transfer: Number(process.env['BENCH_TIMES'] ?? 3) };
 
 interface Side {
   readonly folder: string;
   readonly env: NodeJS.ProcessEnv;
 }
 
-/** Milliseconds that a command line took as a whole process. Throws where it fails. */
-function timed(side: Side, line: readonly string[], shell: boolean): number {
-  const [program = '', ...args] = line;
-  const path = join(side.folder, program);
+/** A shell line where `rbd` and `ceph` are the side's; what undoes it is not measured. */
+interface Row {
+  readonly name: string;
+  readonly line: string;
+  readonly undo?: string;
+}
+
+/** Milliseconds that a command line took. Throws where it fails. */
+function timed(side: Side, line: string): number {
+  const [program = '', ...args] = line.split(' ');
+  const isPlain = !/[|<>$]/.test(line);
+  const options = { env: { ...side.env, PATH: `${side.folder}:/usr/bin:/bin` }, encoding: 'utf8' } as const;
   const start = process.hrtime.bigint();
-  const result = shell ? spawnSync('/bin/sh', ['-c', line.join(' ')], { env: side.env, encoding: 'utf8' }) : spawnSync(path, args, { env: side.env, encoding: 'utf8' });
+  const result = isPlain ? spawnSync(join(side.folder, program), args, options) : spawnSync('/bin/sh', ['-c', line], options);
   const took = Number(process.hrtime.bigint() - start) / 1e6;
-  if (result.status !== 0) throw new Error(`${line.join(' ')}: ${result.stderr}`);
+  if (result.status !== 0) throw new Error(`${line}: ${result.stderr}`);
   return took;
 }
 
-function medianOf(side: Side, line: readonly string[], times = TIMES): string {
-  return median(Array.from({ length: times }, () => timed(side, line, false))).toFixed(1);
+/** Medians of both sides in milliseconds. They take turns, so that neither has the machine in a better hour. */
+function compare(sides: readonly [Side, Side], row: Row, times: number): readonly [number, number] {
+  const took: readonly [number[], number[]] = [[], []];
+  for (let time = 0; time < times; time++) {
+    sides.forEach((side, at) => {
+      took[at === 0 ? 0 : 1].push(timed(side, row.line));
+      if (row.undo !== undefined) timed(side, row.undo);
+    });
+  }
+  return [median(took[0]), median(took[1])];
 }
 
-const QUESTIONS: readonly (readonly string[])[] = [
-  ['ceph', 'df'], ['ceph', 'df', '--format', 'json'], ['ceph', 'mon', 'dump', '--format', 'json'], ['ceph', '-s'], ['rbd', 'ls'], ['rbd', 'ls', '-l'],
-  ['rbd', 'info', 'image-1'], ['rbd', 'status', 'image-1', '--format', 'json'], ['rbd', 'du', 'image-1'],
-];
+const QUESTIONS: readonly Row[] = [
+  'ceph df', 'ceph df --format json', 'ceph mon dump --format json', 'ceph -s', 'rbd ls', 'rbd ls -l', 'rbd info image-1', 'rbd status image-1 --format json', 'rbd du image-1', 'rbd help',
+].map((line) => ({ name: line, line }));
 
 function writeFiles(folder: string): { random: string; sparse: string } {
   const random = join(folder, 'random');
@@ -55,51 +70,46 @@ function writeFiles(folder: string): { random: string; sparse: string } {
   return { random, sparse };
 }
 
-/** What moves data, in seconds. Each is run `times` times; the image is removed in between, outside the measurement. */
-function transfers(side: Side, files: { random: string; sparse: string }, out: string, times: number): string[] {
-  const run = (line: string): number => timed(side, [line], true);
-  const best = (line: string, undo: string): string => {
-    const took = Array.from({ length: times }, () => {
-      const ms = run(line);
-      run(undo);
-      return ms;
-    });
-    return (median(took) / 1000).toFixed(2);
-  };
-  const rbd = join(side.folder, 'rbd');
-  const remove = `${rbd} rm --no-progress big`;
-  const numbers = [
-    best(`${rbd} import --no-progress ${files.random} big`, remove), best(`cat ${files.random} | ${rbd} import --no-progress - big`, remove),
-    best(`${rbd} import --no-progress ${files.sparse} big`, remove), best(`cat ${files.sparse} | ${rbd} import --no-progress - big`, remove),
+function transfers(folder: string): readonly Row[] {
+  const { random, sparse } = writeFiles(folder);
+  const out = join(folder, 'out');
+  const undo = 'rbd rm --no-progress big';
+  return [
+    { name: 'import 1 GiB of random bytes from a file', line: `rbd import --no-progress ${random} big`, undo },
+    { name: 'import 1 GiB of random bytes from a pipe', line: `cat ${random} | rbd import --no-progress - big`, undo },
+    { name: 'import 10 GiB of holes from a file', line: `rbd import --no-progress ${sparse} big`, undo },
+    // Of a file with holes the first reader would pay for the pages of zeroes that the kernel keeps then.
+    { name: 'import 10 GiB of zeroes from a pipe', line: 'dd if=/dev/zero bs=1M count=10240 status=none | rbd import --no-progress - big', undo },
+    { name: 'export 1 GiB into a file', line: `rbd export --no-progress kept ${out}`, undo: `rm ${out} > /dev/null` },
+    { name: 'export 1 GiB into a pipe', line: 'rbd export --no-progress kept - | cat > /dev/null' },
   ];
-  run(`${rbd} import --no-progress ${files.random} big`);
-  numbers.push(best(`${rbd} export --no-progress big ${out}`, `rm ${out}`), best(`${rbd} export --no-progress big - | cat > /dev/null`, 'true'));
-  run(remove);
-  return numbers;
 }
-
-const TRANSFERS = [
-  'import 1 GiB of random bytes from a file', '... from a pipe', 'import 10 GiB of holes from a file', '... from a pipe', 'export 1 GiB into a file', '... into a pipe',
-];
 
 /** Prints both tables. `parent` lies on the disk to measure; the real Ceph keeps its data in memory, which flatters it. */
 export async function benchCommands(parent: string): Promise<void> {
   if (!cephInstalled()) throw new Error('ceph-mon, ceph-mgr, ceph-osd and ceph-common are needed (tools/setup.sh installs them)');
+  const wanted = new RegExp(process.env['BENCH_ROWS'] ?? '');
   const folder = mkdtempSync(join(parent, 'cbd2rbd-bench-'));
   const daemon = await BenchDaemon.start(parent);
   const ceph = await startCeph({ pools: ['rbd'] });
   try {
-    const ours: Side = { folder: HOOKS, env: { PATH: process.env['PATH'], CEPH_CONF: join(daemon.folder, 'ceph.conf') } };
-    const real: Side = { folder: '/usr/bin', env: ceph.env };
-    for (const side of [ours, real]) for (let at = 0; at < 20; at++) timed(side, ['rbd', 'create', '-s', '1G', `image-${at}`], false);
-    const rows = QUESTIONS.map((line) => [line.join(' '), medianOf(ours, line), medianOf(real, line)]);
-    console.log(formatTable([['ms, whole process', 'ours', 'real'], ...rows]));
-    const files = writeFiles(folder);
+    const sides: readonly [Side, Side] = [
+      { folder: HOOKS, env: { CEPH_CONF: join(daemon.folder, 'ceph.conf') } },
+      { folder: '/usr/bin', env: ceph.env },
+    ];
+    const questions = QUESTIONS.filter(({ name }) => wanted.test(name));
+    if (questions.length > 0) {
+      for (const side of sides) for (let at = 0; at < 20; at++) timed(side, `rbd create -s 1G image-${at}`);
+      const rows = questions.map((row) => [row.name, ...compare(sides, row, TIMES.question).map((ms) => ms.toFixed(1))]);
+      console.log(formatTable([['ms, whole process', 'ours', 'real'], ...rows]));
+    }
+    const moving = transfers(folder).filter(({ name }) => wanted.test(name));
+    if (moving.length === 0) return;
+    if (moving.some(({ line }) => line.includes('kept'))) for (const side of sides) timed(side, `rbd import --no-progress ${join(folder, 'random')} kept`);
     // What is still to be written would be counted for whoever comes first.
     spawnSync('sync');
-    const times = Number(process.env['BENCH_TIMES'] ?? 3);
-    const [mine, theirs] = [transfers(ours, files, join(folder, 'out'), times), transfers(real, files, join(folder, 'out'), times)];
-    console.log(`\n${formatTable([['s', 'ours', 'real'], ...TRANSFERS.map((name, at) => [name, mine[at] ?? '', theirs[at] ?? ''])])}`);
+    const rows = moving.map((row) => [row.name, ...compare(sides, row, TIMES.transfer).map((ms) => (ms / 1000).toFixed(2))]);
+    console.log(`\n${formatTable([['s', 'ours', 'real'], ...rows])}`);
   } finally {
     await Promise.all([daemon.stop(), ceph.destroy()]);
     rmSync(folder, { recursive: true, force: true });
