@@ -1,26 +1,16 @@
 // Generates all that follows from shim/abi/functions.tsv: sources and version scripts below
 // build/generated/abi, docs/abi-coverage.md. Run by tools/build.sh before CMake; takes the project's folder
 // as its optional argument.
-import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {readFileSync} from 'node:fs';
 import {dirname, join, resolve} from 'node:path';
 import {fileURLToPath} from 'node:url';
 
 import {renderDispatch, renderNatives, renderReal} from './abi/dispatch.js';
 import {renderBase, renderCoverage, renderDeclarations, renderVersionScript} from './abi/render.js';
 import {parseTable, TableError} from './abi/table.js';
+import {writeChanged} from './write-changed.js';
 
 const tablePath = 'shim/abi/functions.tsv';
-
-// Leaves a file alone whose text stays the same, so that nothing is built again for it.
-function writeChanged(path: string, text: string): void {
-  try {
-    if (readFileSync(path, 'utf8') === text) return;
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
-  }
-  mkdirSync(dirname(path), {recursive: true});
-  writeFileSync(path, text);
-}
 
 function generate(root: string): void {
   const functions = parseTable(readFileSync(join(root, tablePath), 'utf8'), tablePath);

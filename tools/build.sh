@@ -10,7 +10,8 @@ node_prefix=$(node -p 'require("path").resolve(process.execPath, "../..")')
 if [ -f "$node_prefix/include/node/node_api.h" ]; then export npm_config_nodedir=$node_prefix; fi
 
 npx tsc -p tsconfig.json
-if [ -f dist/tools/abi-generate.js ]; then node dist/tools/abi-generate.js; fi
+node dist/tools/abi-generate.js
+node dist/tools/hooks-help.js
 case $kind in
   '') out=build options=() ;;
   asan) out=build-asan options=(--target native_tests --CDCBD_SANITIZE=address) ;;

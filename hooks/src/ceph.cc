@@ -8,6 +8,7 @@
 
 #include "arguments.h"
 #include "files.h"
+#include "help.h"
 #include "session.h"
 
 namespace {
@@ -20,6 +21,7 @@ int complain(const char* what, const std::string& path, int error) {
 }
 
 int run(Arguments& arguments) {
+  if (const auto code = answer_ceph_help(arguments.rest)) return *code;
   std::string input;
   if (arguments.input) {
     if (int error = read_whole(*arguments.input, input); error < 0) return complain("input", *arguments.input, error);

@@ -10,19 +10,13 @@
 #include "data/commands.h"
 #include "data/words.h"
 #include "files.h"
+#include "help.h"
 #include "real_rbd.h"
 #include "session.h"
 
 namespace {
 
 using namespace cbd::hooks;
-
-bool wants_help(const std::vector<std::string>& words) {
-  for (const std::string& word : words) {
-    if (word == "--help" || word == "-h") return true;
-  }
-  return false;
-}
 
 bool begins_with(const std::vector<std::string>& words, std::initializer_list<const char*> start) {
   size_t at = 0;
@@ -72,20 +66,19 @@ int run_here(DataCommand command, rados_t cluster, const std::vector<std::string
 }
 
 int run(Arguments& arguments) {
+  if (const auto code = answer_rbd_help(arguments.rest)) return *code;
   std::vector<std::string> rest;
   // Differences are merged without asking anybody.
-  if (DataCommand command = find_data_command(arguments.rest, rest); command == run_merge_diff && !wants_help(rest)) {
-    return run_here(command, nullptr, rest);
-  }
+  if (DataCommand command = find_data_command(arguments.rest, rest); command == run_merge_diff) return run_here(command, nullptr, rest);
   Session session;
   if (int code = session.open("rbd", arguments); code != 0) return code;
-  if (DataCommand command = find_data_command(arguments.rest, rest); command != nullptr && !wants_help(rest)) {
+  if (DataCommand command = find_data_command(arguments.rest, rest); command != nullptr) {
     // Buffers live until their requests are done: librbd need not copy them.
     rados_conf_set(session.cluster(), "rbd_disable_zero_copy_writes", "false");
     return run_here(command, session.cluster(), rest);
   }
   const bool is_watching = begins_with(arguments.rest, {"perf", "image", "iostat"}) || begins_with(arguments.rest, {"perf", "image", "iotop"});
-  if (is_watching && !wants_help(arguments.rest)) return watch_io(session, arguments.rest);
+  if (is_watching) return watch_io(session, arguments.rest);
   Outcome outcome;
   session.run("rbd", arguments.rest, "", outcome);
   if (outcome.code == elsewhere_code) return run_real_rbd(outcome.out);

@@ -56,7 +56,7 @@ for (const backend of backends) t.test(`the rbd command answers as the real one 
   const used = new Set<number>();
   let same = 0;
   await client.call('mon.command', {cmd: [JSON.stringify({prefix: 'osd pool create', pool: 'p1'})]});
-  for (const run of goldenRuns(groups).filter((run) => run.argv[0] === 'rbd' && typeof run.rc === 'number' && run.stdout !== undefined)) {
+  for (const run of goldenRuns([...groups, 'rbd-help']).filter((run) => (run.group !== 'rbd-help' || run.argv.includes('--nonesuch')) && run.argv[0] === 'rbd' && typeof run.rc === 'number' && run.stdout !== undefined)) {
     const line = run.argv.slice(1).join(' ');
     const other = instead[run.seq];
     if (other === '') continue;

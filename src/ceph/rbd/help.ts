@@ -1,4 +1,5 @@
-// What `rbd help` prints, and the words that bash-completion asks for: made from the table of commands, laid out as Ceph's.
+// What `rbd help` says, and the words that bash-completion asks for: made from the table of commands, laid out as Ceph's. The launcher
+// (hooks/src/help.cc) prints it.
 import type {RbdCommand} from './command.js';
 import {optionHelp, wordHelp} from './option-help.js';
 import type {OptionSpec} from './options.js';
@@ -85,12 +86,38 @@ export function overview(commands: readonly RbdCommand[]): string {
   ].join('\n');
 }
 
-/** What `rbd bash-completion` prints: options, and where the words name no command, all commands; parted by "|". */
-export function completions(commands: readonly RbdCommand[], words: readonly string[]): string {
-  const global = ['--conf path', '-c path', '--cluster arg', '--id arg', '--user arg', '--name arg', '-n arg', '--mon_host host', '-m host', '--secret path', '--keyfile path', '-K path', '--keyring path', '-k path'];
-  const name = words.join(' ');
-  const command = commands.find((command) => command.names.includes(name));
-  const more = command ? command.options.filter((option) => !option.isHidden).flatMap((option) => [`--${option.name}`, ...(option.letter ? [`-${option.letter}`] : [])].map((term) => option.isSwitch ? term : `${term} arg`)) :
-                         ['help', ...commands.filter((command) => !command.isHidden).flatMap((command) => command.names)];
-  return `|${[...global, ...more].join('|')}|\n`;
+const globalWords = [
+  '--conf path', '-c path', '--cluster arg', '--id arg', '--user arg', '--name arg', '-n arg', '--mon_host host', '-m host', '--secret path', '--keyfile path', '-K path',
+  '--keyring path', '-k path',
+];
+
+const optionWords = (command: RbdCommand): string[] => command.options.filter((option) => !option.isHidden)
+    .flatMap((option) => [`--${option.name}`, ...(option.letter ? [`-${option.letter}`] : [])].map((term) => option.isSwitch ? term : `${term} arg`));
+
+const wordList = (words: readonly string[]): string => `|${[...globalWords, ...words].join('|')}|\n`;
+
+export interface HelpTexts {
+  readonly overview: string;
+  /** What `rbd bash-completion` prints where its words name no command. */
+  readonly words: string;
+  /** By each of its names: its help, and what bash-completion prints for it. */
+  readonly commands: readonly {readonly name: string, readonly help: string, readonly words: string}[];
+  /** The commands behind a word that is none ("snap"). */
+  readonly groups: readonly {readonly name: string, readonly overview: string}[];
+}
+
+/** `refused`: the names of commands that are not offered, with the reason. */
+export function helpTexts(commands: readonly RbdCommand[], refused: readonly (readonly [string, string])[]): HelpTexts {
+  const named = commands.flatMap((command) => command.names.map((name) => ({command, name})));
+  const groups = new Set(named.flatMap(({name}) => name.split(' ').slice(0, -1).map((_, at, words) => words.slice(0, at + 1).join(' '))));
+  const words = wordList(['help', ...commands.filter((command) => !command.isHidden).flatMap((command) => command.names)]);
+  return {
+    overview: overview(commands),
+    words,
+    commands: [
+      ...named.map(({command, name}) => ({name, help: commandHelp(command, name), words: wordList(optionWords(command))})),
+      ...refused.map(([name, reason]) => ({name, help: `rbd ${name} is refused: ${reason}\n`, words})),
+    ],
+    groups: [...groups].map((name) => ({name, overview: overview(commands.filter((command) => command.names.some((one) => one.startsWith(`${name} `))))})),
+  };
 }

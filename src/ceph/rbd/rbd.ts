@@ -1,5 +1,5 @@
-// The `rbd` command: words in, what it prints and its exit code out. Commands that move data run in the caller's process (hooks/) and
-// are not here; what is not supported is refused by name.
+// The `rbd` command: words in, what it prints and its exit code out. Help, completion, and commands that move data are answered in the
+// caller's process (hooks/) and are not here; what is not supported is refused by name.
 import type {Call, Methods} from '../../rpc/method.js';
 import {ServiceError} from '../../service/errors.js';
 import {release} from '../commands/status.js';
@@ -18,7 +18,7 @@ import {trashCommands} from './commands/trash.js';
 import type {RbdCommand} from './command.js';
 import {argumentsThere, elsewhereCode, RbdElsewhere} from './elsewhere.js';
 import {errnoOf, RbdFailure, strerror} from './errors.js';
-import {commandHelp, completions, overview} from './help.js';
+import {overview} from './help.js';
 import {readOptions} from './options.js';
 import {RbdShell} from './shell.js';
 
@@ -31,7 +31,8 @@ export interface RbdCall {
 }
 
 const kernel = 'mapping to a kernel device needs a Ceph cluster; use qemu-nbd, or librbd through qemu, fio and the like';
-const refused: readonly (readonly [string, string])[] = [
+/** What is refused by name, and why. */
+export const refused: readonly (readonly [string, string])[] = [
   ['map', kernel], ['unmap', kernel], ['device map', kernel], ['device unmap', kernel], ['device attach', kernel], ['device detach', kernel],
   ['mirror', 'mirroring is not supported'], ['journal', 'journals are not supported'], ['group', 'consistency groups are not supported'],
   ['object-map', 'there are no object maps: which blocks are in use is always known'], ['migration', 'migration is not supported'],
@@ -74,15 +75,11 @@ export async function runRbd(request: RbdCall): Promise<Outcome> {
   const {argv} = request;
   const commands = commandsFor(request);
   if (argv[0] === '--version' || argv[0] === '-v') return printed(`ceph version ${release.version} (${release.build}) ${release.name} (stable)\n`);
-  if (argv.length === 0 || argv[0] === '--help' || argv[0] === '-h') return printed(overview(commands));
-  if (argv[0] === 'help') return help(commands, argv.slice(1));
-  if (argv[0] === 'bash-completion') return printed(completions(commands, argv.slice(1)));
-  const words = argv.filter((word) => !word.startsWith('-'));
+  const words = firstWords(commands, argv).map((at) => argv[at]);
   const no = refused.find(([name]) => name.split(' ').every((word, at) => words[at] === word));
   if (no) return failed(95, `rbd: ${no[0]}: ${no[1]}\n`);
   const found = find(commands, argv);
   if (!found) return unknown(commands, argv);
-  if (found.rest.includes('--help') || found.rest.includes('-h')) return help(commands, found.name.split(' '));
   return runCommand(request, found.command, found.rest);
 }
 
@@ -146,15 +143,6 @@ async function runElsewhere(reason: RbdElsewhere, {argv}: RbdCall, command: RbdC
 function unexpected(error: unknown): [number, string] {
   const errno = errnoOf(error);
   return [errno, `rbd: ${error instanceof ServiceError ? error.message : 'error'}: ${strerror(errno)}\n`];
-}
-
-function help(commands: readonly RbdCommand[], words: readonly string[]): Outcome {
-  if (words.length === 0) return printed(overview(commands));
-  const wanted = words.join(' ');
-  const command = commands.find((command) => command.names.includes(wanted));
-  if (command) return printed(commandHelp(command, wanted));
-  const group = commands.filter((command) => command.names.some((name) => name.startsWith(`${wanted} `)));
-  return group.length > 0 ? printed(overview(group)) : unknown(commands, words);
 }
 
 function unknown(commands: readonly RbdCommand[], words: readonly string[]): Outcome {

@@ -1,4 +1,4 @@
-// What `ceph --help` prints: our own words, and the commands that are here.
+// What `ceph --help` says, for the launcher (hooks/src/help.cc) that prints it: our own words, and the commands that are here.
 import type {MonCommand} from '../command.js';
 import {monCommands} from '../commands.js';
 import {usage} from './match.js';
@@ -17,29 +17,30 @@ function entry(command: MonCommand): string[] {
   return left.length < width ? [`${left.padEnd(width)}${command.help}`] : [left, `${' '.repeat(width)}${command.help}`];
 }
 
-/** With words: only the commands that begin so. */
-export function cephHelp(words: readonly string[]): string {
-  const wanted = words.join(' ');
-  const shown = monCommands.filter((command) => !command.isDeprecated && command.name.startsWith(wanted))
-      .sort((a, b) => a.name < b.name ? -1 : 1);
-  const commands = shown.flatMap(entry);
-  if (wanted !== '') return ['', ' Monitor commands: ', ' =================', ...commands, ''].join('\n');
-  return [
-    '', ' General usage: ', ' ==============', cephUsage,
-    'The ceph command of cbd2rbd: it asks the cbd2rbd daemon instead of a Ceph cluster.', '',
-    'options:',
-    '  -h, --help            show help; behind the words of a command, for that one',
-    '  -c, --conf FILE       the ceph.conf that says where the daemon is',
-    '  -i, --in-file FILE    input for the command, or "-" for standard input',
-    '  -o, --out-file FILE   write the output to FILE, or "-" for standard output',
-    '  --id, --user ID       be client.ID',
-    '  -n, --name NAME       be NAME',
-    '  -k, --keyring FILE    where the key is',
-    '  --cluster NAME        read /etc/ceph/NAME.conf',
-    '  -s, --status          show the cluster in short',
-    '  -f, --format FORMAT   json, json-pretty, xml, xml-pretty, plain or yaml',
-    '  --connect-timeout S   give up after S seconds',
-    '  -v, --version         show the version',
-    '', ' Monitor commands: ', ' =================', ...commands, '',
-  ].join('\n');
+const shown = (): readonly MonCommand[] => monCommands.filter((command) => !command.isDeprecated).sort((a, b) => a.name < b.name ? -1 : 1);
+
+const general = [
+  '', ' General usage: ', ' ==============', cephUsage,
+  'The ceph command of cbd2rbd: it asks the cbd2rbd daemon instead of a Ceph cluster.', '',
+  'options:',
+  '  -h, --help            show help; behind the words of a command, for that one',
+  '  -c, --conf FILE       the ceph.conf that says where the daemon is',
+  '  -i, --in-file FILE    input for the command, or "-" for standard input',
+  '  -o, --out-file FILE   write the output to FILE, or "-" for standard output',
+  '  --id, --user ID       be client.ID',
+  '  -n, --name NAME       be NAME',
+  '  -k, --keyring FILE    where the key is',
+  '  --cluster NAME        read /etc/ceph/NAME.conf',
+  '  -s, --status          show the cluster in short',
+  '  -f, --format FORMAT   json, json-pretty, xml, xml-pretty, plain or yaml',
+  '  --connect-timeout S   give up after S seconds',
+  '  -v, --version         show the version', '',
+].join('\n');
+
+/** What the launcher puts together for `ceph --help` and `ceph WORDS --help`. */
+export function cephHelpTexts(): {general: string, heading: string, commands: readonly {readonly name: string, readonly entry: string}[]} {
+  return {
+    general, heading: ['', ' Monitor commands: ', ' =================', ''].join('\n'),
+    commands: shown().map((command) => ({name: command.name, entry: `${entry(command).join('\n')}\n`})),
+  };
 }

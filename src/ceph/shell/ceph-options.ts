@@ -3,7 +3,6 @@
 export interface CephOptions {
   /** json, json-pretty, xml, xml-pretty, plain, yaml; "" where none was given. */
   readonly format: string;
-  readonly wantsHelp: boolean;
   readonly wantsVersion: boolean;
   readonly wantsStatus: boolean;
   /** Takes its input from a file (the launcher read it). */
@@ -28,7 +27,7 @@ const valued: Readonly<Record<string, string>> = {
   '-k': 'skip', '--keyring': 'skip', '--keyfile': 'skip', '--key': 'skip', '-m': 'skip', '--mon-host': 'skip', '--mon_host': 'skip',
 };
 const switches: Readonly<Record<string, string>> = {
-  '-h': 'help', '--help': 'help', '-s': 'status', '--status': 'status', '-v': 'version', '--version': 'version', '--verbose': 'skip',
+  '-s': 'status', '--status': 'status', '-v': 'version', '--version': 'version', '--verbose': 'skip',
   '--concise': 'skip', '--block': 'skip', '-w': 'watch', '--watch': 'watch', '--watch-debug': 'watch', '--watch-info': 'watch',
   '--watch-sec': 'watch', '--watch-warn': 'watch', '--watch-error': 'watch',
 };
@@ -57,7 +56,7 @@ export function readCephOptions(argv: readonly string[]): CephOptions {
   }
   return {
     format,
-    wantsHelp: found.has('help'), wantsVersion: found.has('version'), wantsStatus: found.has('status'),
+    wantsVersion: found.has('version'), wantsStatus: found.has('status'),
     input: found.get('input'), output: found.get('output'), watch: found.get('watch'), adminDaemon: found.get('admin'), words,
   };
 }

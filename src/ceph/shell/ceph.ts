@@ -7,7 +7,7 @@ import {monCommands} from '../commands.js';
 import {versionText} from '../commands/status.js';
 import {runMonCommand} from '../mon.js';
 import {OptionError, readCephOptions, type CephOptions} from './ceph-options.js';
-import {cephHelp, cephUsage} from './ceph-help.js';
+import {cephUsage} from './ceph-help.js';
 import {matchCommand, Mismatch} from './match.js';
 
 /** What a command-line program leaves behind. */
@@ -38,7 +38,6 @@ export async function runCeph(call: CephCall): Promise<Outcome> {
     throw error;
   }
   if (options.wantsVersion) return printed(`${versionText}\n`);
-  if (options.wantsHelp) return printed(cephHelp(options.words));
   if (options.watch !== undefined) return refused(Errno.EOPNOTSUPP, `ceph: ${options.watch} is not supported: there is no cluster log to watch\n`);
   if (options.adminDaemon !== undefined) return refused(Errno.EOPNOTSUPP, 'ceph: --admin-daemon is not supported: there are no Ceph daemons\n');
   return answer(call, options);
