@@ -26,10 +26,8 @@ import { RpcServer } from './rpc/server.js';
 import { finishReleases } from './service/admin/release.js';
 import { clusterId } from './service/cluster.js';
 import { Context } from './service/context.js';
-import { dropExclusiveLocksOf } from './service/exclusive-lock.js';
-import { releaseLocksOf } from './service/locks.js';
+import { releaseWithSessions } from './service/endings.js';
 import { startMerging } from './service/merge.js';
-import { releaseOwnershipOf } from './service/ownership.js';
 import { poolAdmin } from './service/pool-admin.js';
 import { createPool, listPools } from './service/pools.js';
 import { sessionAdmin } from './service/session-admin.js';
@@ -99,15 +97,6 @@ export async function startDaemon(config: Config, hooks: DaemonHooks): Promise<D
     await close();
     throw error;
   }
-}
-
-/** What a session held is free when it has ended. */
-function releaseWithSessions(ctx: Context): void {
-  ctx.sessions.onEnd((session, how) => releaseOwnershipOf(ctx, session, how));
-  ctx.sessions.onEnd((session) => dropExclusiveLocksOf(ctx, session));
-  ctx.sessions.onEnd(async (session) => { ctx.objectWatches.endOf(session); });
-  ctx.sessions.onEnd(async (session, { orderly }) => { if (!orderly) await releaseLocksOf(ctx, session); });
-  ctx.sessions.onEnd(async (session) => { for (const backend of ctx.backends.values()) await backend.closeVolumes(session.id); });
 }
 
 function optionTexts(options: StoredOptions, entity: string): Record<string, string> {

@@ -98,8 +98,13 @@ export class Connection {
     await this.closed;
   }
 
-  destroy(): void {
+  cut(): void {
     this.socket.destroy();
+  }
+
+  /** Nothing is sent or taken any more. */
+  get isOver(): boolean {
+    return this.over || this.socket.destroyed;
   }
 
   private take(chunk: Buffer): void {

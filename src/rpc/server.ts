@@ -16,7 +16,7 @@ export class RpcServer {
 
   private constructor(private readonly server: Server, private readonly door: Door) {
     this.liveness = setInterval(() => {
-      for (const { connection, pid } of this.doors) if (!isProcessAlive(pid)) connection.destroy();
+      for (const { connection, pid } of this.doors) if (!isProcessAlive(pid)) connection.cut();
     }, livenessMs);
     this.liveness.unref();
   }
@@ -44,7 +44,7 @@ export class RpcServer {
     this.stopping = true;
     clearInterval(this.liveness);
     const closed = new Promise<void>((resolve) => { this.server.close(() => resolve()); });
-    for (const { connection } of this.doors) connection.destroy();
+    for (const { connection } of this.doors) connection.cut();
     await Promise.all([...this.doors].map(({ ended }) => ended));
     await closed;
   }

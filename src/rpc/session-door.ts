@@ -19,6 +19,13 @@ export interface Door {
   readonly log: (line: string) => void;
 }
 
+/** What a client said about itself, between its two steps. */
+interface Hello {
+  readonly challenge: Challenge;
+  readonly identity: SessionIdentity;
+  readonly resume: number | undefined;
+}
+
 const protocolVersion = 1;
 /** How often it is looked whether a lost owner's process is still there. */
 const reconnectPollMs = 50;
@@ -29,9 +36,11 @@ export class SessionDoor {
   readonly connection: Connection;
   /** Resolves when the session has ended and everything that it held is released. */
   readonly ended: Promise<void>;
-  private hello: { challenge: Challenge; identity: SessionIdentity; resume: number | undefined } | undefined;
+  private hello: Hello | undefined;
   private user: Identity | undefined;
   private session: Session | undefined;
+  /** The handshake was begun and has not failed: there is no second. */
+  private isTaken = false;
   private orderly = false;
   private readonly told = new Set<string>();
 
@@ -39,7 +48,9 @@ export class SessionDoor {
     /** The daemon is stopping: a lost connection is not a dead client. */
     private readonly stopping: () => boolean) {
     this.connection = new Connection(socket, (method, params) => this.handle(method, params));
-    this.ended = this.connection.closed.then(() => this.finish());
+    this.ended = this.connection.closed.then(() => this.finish()).catch((error: unknown) => {
+      door.log(`the end of a connection (pid ${peer.pid}): ${String(error)}`);
+    });
   }
 
   /** Of the process that connected. */
@@ -81,7 +92,8 @@ export class SessionDoor {
   }
 
   private async greet(params: Params): Promise<Answer> {
-    if (this.session) throw new ServiceError('EISCONN', 'the session is open already');
+    if (this.orderly) throw new ServiceError('ENOTCONN', 'the session was closed');
+    if (this.isTaken) throw new ServiceError('EISCONN', 'the session is open already');
     const version = params.number('protocol');
     if (version !== protocolVersion) throw new ServiceError('EOPNOTSUPP', `protocol ${version} is not known, only ${protocolVersion}`);
     const entity = params.text('entity');
@@ -95,13 +107,27 @@ export class SessionDoor {
     const { hello } = this;
     if (!hello) throw new ServiceError('EINVAL', 'session.auth before session.hello');
     this.hello = undefined;
-    this.user = await this.door.access.authenticate(hello.challenge, { ...params.optionalText('nonce'), ...params.optionalText('proof') });
+    this.isTaken = true;
+    try {
+      this.user = await this.door.access.authenticate(hello.challenge, { ...params.optionalText('nonce'), ...params.optionalText('proof') });
+      return await this.begin(this.user, hello);
+    } catch (error) {
+      this.isTaken = false;
+      throw error;
+    }
+  }
+
+  private async begin(user: Identity, { identity, resume }: Hello): Promise<Answer> {
     const { sessions, clientConfig } = this.door.ctx;
     const channel = this.connection;
-    this.session = (hello.resume === undefined ? undefined : sessions.resume(hello.resume, hello.identity, channel))
-      ?? await sessions.begin(hello.identity, channel);
+    this.session = (resume === undefined ? undefined : sessions.resume(resume, identity, channel)) ?? await sessions.begin(identity, channel);
     const { id, address } = this.session;
-    return { result: { sessionId: id, address, caps: this.user.summary(), config: clientConfig(hello.identity.entity), graceMs: sessions.graceMs } };
+    if (channel.isOver) {
+      // Its end came before there was a session to end.
+      await this.finish();
+      throw new ServiceError('ENOTCONN', 'the connection has ended');
+    }
+    return { result: { sessionId: id, address, caps: user.summary(), config: clientConfig(identity.entity), graceMs: sessions.graceMs } };
   }
 
   private async close(): Promise<Answer> {

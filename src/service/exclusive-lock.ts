@@ -19,6 +19,9 @@ export async function acquireLock(ctx: Context, open: OpenImage): Promise<void> 
     const record: ExclusiveLockRecord = { session: open.session.id, handle: open.handle, address: open.session.address };
     tx.put(keys.exclusiveLock(open.image), record);
   }, { survives: 'process-death' });
+  // Its session may have ended while it waited for the store: what it held was released without this.
+  if (!ctx.sessions.isLive(open.session)) await dropExclusiveLock(ctx, open);
+  ctx.sessions.requireLive(open.session);
   await tellOthers(ctx, open, 'image.lockTaken');
 }
 

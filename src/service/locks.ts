@@ -31,6 +31,9 @@ export async function addLock(ctx: Context, open: OpenImage, { cookie, tag, excl
     const locker = { client: session.client, cookie, address: session.address, session: session.id };
     tx.put(keys.lock(open.image), { tag, exclusive, lockers: [...lockers, locker] } satisfies LockRecord);
   });
+  // Its session may have ended while it waited for the store: what it held was released without this.
+  if (!ctx.sessions.isLive(session)) await releaseLocksOf(ctx, session);
+  ctx.sessions.requireLive(session);
   await changed(ctx, open.image);
 }
 

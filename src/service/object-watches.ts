@@ -49,6 +49,7 @@ export class ObjectWatches {
   async watch(ctx: Context, session: Session, request: { at: At; name: string; handle: number }): Promise<void> {
     const key = objectKeys.object(request.at, request.name);
     await requireObject(ctx, key, request.name);
+    ctx.sessions.requireLive(session);
     this.watches.set(idOf(session, request.handle), { session, handle: request.handle, key });
   }
 

@@ -53,10 +53,13 @@ export function writerOf(ctx: Context, image: ImageRef): OpenImage | undefined {
 
 /** A session ends. What it held is free; where it died writing, nothing of it may arrive at the volume any more. */
 export async function releaseOwnershipOf(ctx: Context, session: Session, how: { orderly: boolean }): Promise<void> {
-  for (const open of session.handles.values()) {
-    if (open.holds === 'write' && !how.orderly) await noteUnfenced(ctx.store, open.image);
-    open.holds = 'none';
-  }
+  for (const open of session.handles.values()) await releaseOwnership(ctx, open, how);
+}
+
+/** The same for one handle. */
+export async function releaseOwnership(ctx: Context, open: OpenImage, how: { orderly: boolean }): Promise<void> {
+  if (open.holds === 'write' && !how.orderly) await noteUnfenced(ctx.store, open.image);
+  open.holds = 'none';
 }
 
 /** Whether what the handle knows as layer `tag` is in its image still, and not taken from its writer (or merged) since. */

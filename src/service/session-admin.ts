@@ -16,7 +16,9 @@ export function sessionAdmin(ctx: Context): SessionAdmin {
     kill: async (id) => {
       const session = ctx.sessions.get(id);
       if (!session) throw new ServiceError('ENOENT', `there is no session ${id}`);
+      const { channel } = session;
       await ctx.sessions.end(session, { orderly: false });
+      channel?.cut();
     },
   };
 }

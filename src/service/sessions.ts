@@ -27,6 +27,8 @@ export interface Channel {
   /** Asks and waits. Rejects with ConnectionLost, or with what the process refused. */
   ask(method: string, params: object, passed?: Passed): Promise<unknown>;
   notify(method: string, params: object): void;
+  /** Ends the connection. */
+  cut(): void;
 }
 
 /** An image that a session has open. */
@@ -86,6 +88,7 @@ export class Session {
 }
 
 type EndListener = (session: Session, how: { orderly: boolean }) => Promise<void>;
+type DropListener = (open: OpenImage) => Promise<void>;
 
 const idBlock = 1000;
 const firstId = 4100;
@@ -97,10 +100,11 @@ export class Sessions {
   /** Who wrote last to an image: RBD's automatic exclusive lock. Nothing depends on it, so it is not recorded. */
   private readonly writers = new Map<string, OpenImage>();
   private readonly endListeners: EndListener[] = [];
+  private readonly dropListeners: DropListener[] = [];
   private readonly sleepers: (() => void)[] = [];
   private nextId = 0;
   private reservedUpTo = 0;
-  private graceTimer: NodeJS.Timeout | undefined;
+  private readonly timers = new Set<NodeJS.Timeout>();
 
   constructor(private readonly store: Store, private readonly options: { graceMs: number; log: (line: string) => void }) {}
 
@@ -113,17 +117,21 @@ export class Sessions {
     this.endListeners.push(listener);
   }
 
+  /** Told when a handle is not taken up again by a session that is. */
+  onDrop(listener: DropListener): void {
+    this.dropListeners.push(listener);
+  }
+
   /** Takes up the sessions of an earlier daemon; those that do not come back within the grace time end as dead. */
   async start(): Promise<void> {
     const entries = await this.store.list({ prefix: keys.sessions });
     for (const { value } of entries) this.expect(JSON.parse(value) as SessionRecord);
     if (this.live.size === 0) return;
-    this.graceTimer = setTimeout(() => { void this.endMissing(); }, this.options.graceMs);
-    this.graceTimer.unref();
+    this.afterGrace(() => this.endMissing());
   }
 
   stop(): void {
-    clearTimeout(this.graceTimer);
+    for (const timer of this.timers) clearTimeout(timer);
   }
 
   async begin(identity: SessionIdentity, channel: Channel): Promise<Session> {
@@ -143,6 +151,7 @@ export class Sessions {
     this.disconnected(session);
     session.channel = channel;
     this.stir();
+    this.awaitHandles(session, channel);
     return session;
   }
 
@@ -150,16 +159,21 @@ export class Sessions {
   async end(session: Session, how: { orderly: boolean }): Promise<void> {
     if (!this.live.delete(session.id)) return;
     session.channel = undefined;
-    for (const listener of this.endListeners) {
-      try {
-        await listener(session, how);
-      } catch (error) {
-        this.options.log(`session ${session.id}: not everything that it held could be released: ${String(error)}`);
-      }
-    }
+    for (const listener of this.endListeners) await this.attempt(session, () => listener(session, how));
     for (const open of [...session.handles.values()]) this.forget(open);
     this.stir();
-    await this.store.commit({ changes: [{ remove: keys.session(session.id) }], survives: 'process-death' });
+    // A record that stays (the disk is full) is a session that does not come back after the next start.
+    await this.attempt(session, () => this.store.commit({ changes: [{ remove: keys.session(session.id) }], survives: 'process-death' }));
+  }
+
+  /** False once it has ended: nothing may be given to it any more. */
+  isLive(session: Session): boolean {
+    return this.live.get(session.id) === session;
+  }
+
+  /** ENOTCONN where the session has ended. */
+  requireLive(session: Session): void {
+    if (!this.isLive(session)) throw new ServiceError('ENOTCONN', `session ${session.id} has ended`);
   }
 
   list(): Session[] {
@@ -170,8 +184,9 @@ export class Sessions {
     return this.live.get(id);
   }
 
-  /** Notes that a session has an image open. EEXIST where the handle is taken. */
+  /** Notes that a session has an image open. EEXIST where the handle is taken, ENOTCONN where the session has ended meanwhile. */
   async opened(open: OpenImage): Promise<void> {
+    this.requireLive(open.session);
     if (open.session.handles.has(open.handle)) throw new ServiceError('EEXIST', `handle ${open.handle} is open already`);
     this.remember(open);
     await this.record(open.session);
@@ -284,6 +299,47 @@ export class Sessions {
 
   private async endMissing(): Promise<void> {
     for (const session of this.list()) if (!session.channel) await this.end(session, { orderly: false });
+  }
+
+  /**
+   * A client may have closed an image while the daemon was away: it does not take that handle up again, and nobody is to wait for it. Who
+   * has many handles has the grace time anew for each.
+   */
+  private awaitHandles(session: Session, channel: Channel): void {
+    const missing = (): OpenImage[] => [...session.handles.values()].filter(({ attached }) => !attached);
+    const before = missing().length;
+    if (before === 0) return;
+    this.afterGrace(async () => {
+      if (session.channel !== channel) return;
+      const left = missing();
+      if (left.length < before) this.awaitHandles(session, channel);
+      else for (const open of left) await this.drop(open);
+    });
+  }
+
+  private async drop(open: OpenImage): Promise<void> {
+    const { session } = open;
+    this.options.log(`session ${session.id} (pid ${session.identity.pid}) does not take up image ${open.image.id} again: it is closed`);
+    for (const listener of this.dropListeners) await this.attempt(session, () => listener(open));
+    await this.attempt(session, () => this.closed(open));
+  }
+
+  private afterGrace(action: () => Promise<void>): void {
+    const timer = setTimeout(() => {
+      this.timers.delete(timer);
+      void action();
+    }, this.options.graceMs);
+    timer.unref();
+    this.timers.add(timer);
+  }
+
+  /** What cannot be released or written down must not keep the rest from it. */
+  private async attempt(session: Session, action: () => Promise<unknown>): Promise<void> {
+    try {
+      await action();
+    } catch (error) {
+      this.options.log(`session ${session.id}: not everything that it held could be released: ${String(error)}`);
+    }
   }
 
   private remember(open: OpenImage): void {

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openLocalBackend } from '../../src/backend/local.js';
 import { Context, type ServiceOptions } from '../../src/service/context.js';
+import { releaseWithSessions } from '../../src/service/endings.js';
 import { createPool } from '../../src/service/pools.js';
-import { releaseOwnershipOf } from '../../src/service/ownership.js';
 import type { Session } from '../../src/service/sessions.js';
 import { openSqliteStore } from '../../src/store/sqlite.js';
 
@@ -24,7 +24,7 @@ export async function startTestService(options: Partial<ServiceOptions> = {}): P
   const store = openSqliteStore(join(dir, 'store.db'));
   const backends = new Map([['local', await openLocalBackend(join(dir, 'volumes'))]]);
   const ctx = new Context({ store, backends, clientConfig: () => ({}), graceMs: 1000, log: () => undefined, ...options });
-  ctx.sessions.onEnd((session, how) => releaseOwnershipOf(ctx, session, how));
+  releaseWithSessions(ctx);
   await createPool(ctx, { name: 'rbd' });
   return {
     ctx, volumes: join(dir, 'volumes', 'pool-1'),
@@ -37,6 +37,7 @@ export async function startTestService(options: Partial<ServiceOptions> = {}): P
           return answer(method, params);
         },
         notify: (method) => { asked.push(method); },
+        cut: () => undefined,
       });
       return { session, asked };
     },

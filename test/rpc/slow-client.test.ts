@@ -82,7 +82,7 @@ t.test('descriptors that wait for a slow client are still those of its image whe
   const [line] = await once(createInterface({ input: reader.stdout }), 'line') as [string];
   t.strictSame(JSON.parse(line), [join(s.volumes, layer?.id ?? '')]);
   for (const fd of others) closeSync(fd);
-  end.connection.destroy();
+  end.connection.cut();
   await end.connection.closed;
   const left = readdirSync('/proc/self/fd').filter((fd) => {
     try { return readlinkSync(`/proc/self/fd/${fd}`).startsWith(s.volumes); } catch { return false; }
