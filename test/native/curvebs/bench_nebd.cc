@@ -83,7 +83,7 @@ struct Load {
   uint64_t bytes;
   int left;
   std::atomic<int> running{0};
-  std::mutex lock;
+  std::mutex lock;  // guards `left`, `at`, and the waiting for `running` to become 0
   std::condition_variable ended;
   uint64_t at = 0;
 

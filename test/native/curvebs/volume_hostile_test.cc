@@ -1,10 +1,10 @@
 // The NEBD volume and a server that answers with whatever comes to its mind.
 #include <string.h>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <random>
-#include <thread>
 #include <vector>
 
 #include "curvebs/volume_support.h"
@@ -18,8 +18,10 @@ void hostile() {
     Setting s;
     std::mt19937_64 random(11);
     std::atomic<bool> spoiling{true};
-    s.server->spoil = [&spoiling, random = std::mt19937_64(12)](std::vector<uint8_t>& frame) mutable {
+    std::atomic<int> spoiled{0};
+    s.server->spoil = [&spoiling, &spoiled, random = std::mt19937_64(12)](std::vector<uint8_t>& frame) mutable {
       if (!spoiling || random() % 3) return;
+      ++spoiled;
       switch (random() % 6) {
         case 0: frame[random() % frame.size()] = static_cast<uint8_t>(random()); break;
         case 1: frame.resize(random() % frame.size()); break;
@@ -33,12 +35,20 @@ void hostile() {
     s.server->start();
     NebdVolume volume(s.options);
     std::vector<std::unique_ptr<Io>> ios;
-    for (int i = 0; i < 300; ++i) {
+    // Every tenth request waits until one more reply was spoiled, so that they meet every state of a connection. One that a spoiled
+    // reply has left without a next one is cut.
+    for (int i = 0; i < 300 || spoiled < 200 || s.server->connections() < 30; ++i) {
+      if (!CHECK(i < 20000)) break;
       ios.push_back(std::make_unique<Io>(random() % 2 ? Op::read : Op::write, (random() % 64) << 12, (1 + random() % 20) << 12, 1));
+      const int before = spoiled;
       volume.submit(*ios.back());
-      if (i % 10 == 9) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      if (i % 10 != 9) continue;
+      until([&, looks = 0]() mutable {
+        if (spoiled > before || std::ranges::all_of(ios, [](const auto& io) { return io->is_over(); })) return true;
+        if (++looks % 20 == 0) s.server->disconnect();
+        return false;
+      });
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(400));
     spoiling = false;
     s.server->disconnect();
     for (auto& io : ios) io->wait();

@@ -12,7 +12,7 @@ namespace {
 
 // Stands for the daemon: answers each question when the test says so.
 struct Giver {
-  std::mutex lock;
+  std::mutex lock;  // guards `questions`
   std::vector<nebd::LeaveAnswer> questions;
   std::atomic<bool> answers_yes{false};
   std::atomic<int> asked{0};

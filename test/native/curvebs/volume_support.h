@@ -54,7 +54,7 @@ struct Setting {
 struct Io : Request {
   std::vector<uint8_t> bytes;
   iovec vec{};
-  std::mutex lock;
+  std::mutex lock;  // guards `over` and `outcome`
   std::condition_variable changed;
   bool over = false;
   int outcome = 1;
