@@ -22,7 +22,6 @@ constexpr size_t zeroes_bytes = 64 * 1024;
 alignas(4096) const std::byte zeroes[zeroes_bytes] = {};
 constexpr int max_send_iov = 128;
 constexpr uint64_t send_batch_bytes = 1 << 20;
-constexpr uint32_t slot_bits = 24;
 
 }  // namespace
 

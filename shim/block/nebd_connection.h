@@ -26,6 +26,9 @@ namespace cbd::block::nebd {
 class Connection;
 struct File;
 
+// How many bits of a correlation id say which call it is; the others say which use of that call.
+constexpr uint32_t slot_bits = 24;
+
 // Milliseconds.
 struct Times {
   uint32_t keep_alive = 5000;  // the server closes a file after 30 s without one
@@ -33,7 +36,11 @@ struct Times {
   uint32_t silence = 60000;    // a request without a reply for so long makes us ask whether its fd is wedged (nebd_file.cc)
   uint32_t settle = 130000;    // how long the volume must have been seen healthy before a silent fd counts as wedged
   uint32_t doubt = 5000;       // a change without a reply for so long makes us ask whether we still may change the volume
+  uint32_t denied = 5000;      // how long a socket that we may not connect to is tried before a file that was never open fails with -EACCES
 };
+
+// Whether this process may connect to the socket: 0, or -EACCES. One where nobody listens just now is fine.
+int try_socket(const std::string& path);
 
 // Answers 0 where this process may change the volume, -ESHUTDOWN where it may no more, anything else where that is not known now.
 using LeaveAnswer = std::function<void(int)>;
@@ -172,6 +179,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   int timeout_ms(int64_t now) const;
   void kick();
   void connect_now(Lock& lock);
+  void connect_denied(int64_t now);
   void disconnect(Lock& lock);
   void break_off();
   bool receive(Lock& lock, int flags);
@@ -204,8 +212,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   const std::string socket_path_;
 
-  // Guards everything below, but what belongs to the holder of a role. It is not held during system calls on the socket and not
-  // while requests are told their end.
+  // Guards everything below and all files and calls, but what belongs to the holder of a role. It is not held during system calls on
+  // the socket and not while requests are told their end.
   std::mutex lock_;
   std::condition_variable changed_;  // a role was given back, a waited-for request ended, a call was sent
   std::deque<Call> calls_;
@@ -237,6 +245,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   int64_t last_blocking_ = 0;
   int64_t connect_at_ = 0;
   uint32_t connect_failures_ = 0;
+  int64_t denied_since_ = 0;   // from when on every attempt to connect has ended in EACCES; 0: the last one has not
   int64_t next_keep_alive_ = 0;
   int64_t next_tick_ = 0;
   int64_t idle_since_ = 0;

@@ -22,7 +22,6 @@
 namespace cbd::block::nebd {
 namespace {
 
-constexpr uint32_t slot_bits = 24;
 constexpr int max_attempts = 4;
 
 size_t place_of(uint64_t offset) { return (offset >> 20) & 255; }

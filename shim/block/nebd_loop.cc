@@ -23,7 +23,6 @@
 namespace cbd::block::nebd {
 namespace {
 
-constexpr uint32_t slot_bits = 24;
 constexpr int max_receive_iov = 64;
 constexpr int64_t tick_ms = 1000;
 constexpr int64_t linger_ms = 2000;  // a connection without files stays for so long
@@ -61,6 +60,23 @@ void remember_socket(int fd) {
   }
 }
 
+// A connection to the server at that path, or -errno. Does not wait for a server whose backlog is full.
+int dial(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  const timeval soon{0, 100000};
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &soon, sizeof soon);
+  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) return fd;
+  const int error = errno;
+  close(fd);
+  return -error;
+}
+
+bool is_denial(int error) { return error == -EACCES || error == -EPERM; }
+
 void close_socket(int fd) {
   for (auto& slot : inherited) {
     int own = fd;
@@ -70,6 +86,13 @@ void close_socket(int fd) {
 }
 
 }  // namespace
+
+int try_socket(const std::string& path) {
+  if (path.empty() || path.size() >= sizeof(sockaddr_un::sun_path)) return 0;  // refused elsewhere
+  const int fd = dial(path);
+  if (fd >= 0) close(fd);
+  return is_denial(fd) ? -EACCES : 0;
+}
 
 std::shared_ptr<Connection> Connection::to(const std::string& socket_path) {
   if (socket_path.empty() || socket_path.size() >= sizeof(sockaddr_un::sun_path)) return nullptr;
@@ -207,27 +230,21 @@ bool Connection::loop_once(Lock& lock) {
 
 void Connection::connect_now(Lock& lock) {
   lock.unlock();
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::memcpy(address.sun_path, socket_path_.c_str(), socket_path_.size() + 1);
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  // Not waiting for a server whose backlog is full: that is tried again like any other failure.
+  const int fd = dial(socket_path_);
   if (fd >= 0) {
-    timeval soon{0, 100000};
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &soon, sizeof soon);
     const int room = 4 << 20;
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
-    if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
-      close(fd);
-      fd = -1;
-    }
   }
   lock.lock();
   if (fd < 0) {
-    connect_at_ = now_ms() + std::min<int64_t>(int64_t{first_pause_ms} << std::min(connect_failures_, 10u), longest_pause_ms);
+    const int64_t now = now_ms();
+    connect_at_ = now + std::min<int64_t>(int64_t{first_pause_ms} << std::min(connect_failures_, 10u), longest_pause_ms);
     ++connect_failures_;
+    if (is_denial(fd)) return connect_denied(now);
+    denied_since_ = 0;
     return;
   }
+  denied_since_ = 0;
   remember_socket(fd);
   fd_ = fd;
   connect_failures_ = 0;
@@ -236,6 +253,15 @@ void Connection::connect_now(Lock& lock) {
   sink_ = nullptr;
   sink_got_ = drain_ = 0;
   if (waiters_) changed_.notify_all();
+}
+
+// The socket's rights keep us out, and no server that comes back will change that. Whoever has used a file goes on waiting: a server that
+// is being started may not have given its socket its rights yet.
+void Connection::connect_denied(int64_t now) {
+  if (denied_since_ == 0) denied_since_ = now;
+  for (const auto& file : files_) {
+    if (!file->was_open && now - denied_since_ >= file->options.times.denied) fail_waiting(*file, -EACCES);
+  }
 }
 
 // The socket is of no more use: whoever reads it finds its end, and takes the connection down.

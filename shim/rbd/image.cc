@@ -90,7 +90,10 @@ Image* Image::open(const rados::IoCtx& at, const OpenTarget& target, int& error)
   error = reply.error;
   if (error == 0) {
     error = image->apply(*reply.result, std::move(reply.fds), Taking::always);
-    if (error != 0) at.client->call("image.close", {{"handle", image->handle_}}, kCloseTimeoutMs);
+    // The first request would wait for a server that can be reached; one that may not be reached is no matter of time.
+    std::string why;
+    if (error == 0) error = image->io_->try_access(why);
+    if (error != 0) at.client->call("image.close", {{"handle", image->handle_}, {"failed", why}}, kCloseTimeoutMs);
   }
   if (error == 0) return image.release();
   at.client->remove_listener(image->handle_);

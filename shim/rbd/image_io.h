@@ -61,6 +61,8 @@ class ImageIo : public block::Device {
   int drop_leave(Own granted);
   // Nobody answers any more whether the head may be changed: what waits for that ends in -ESHUTDOWN.
   void lose_leave() { volumes_.lose_leave(); }
+  // See Volumes.
+  int try_access(std::string& message) const { return volumes_.try_access(message); }
   // Drains, makes durable what a writer wrote, and keeps no more leave than `to`. Returns 0 or -errno of the flush.
   int give_up(Own to);
   Own own() const { return own_.load(std::memory_order_acquire); }

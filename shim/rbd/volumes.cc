@@ -1,8 +1,11 @@
 // See volumes.h.
 #include "rbd/volumes.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
+#include <set>
 
 namespace cbd::rbd {
 
@@ -33,6 +36,7 @@ int Volumes::open(const LayerState& layer, std::vector<UniqueFd>& fds, Volume& v
     // A cow head is one process's at a time; whoever does not answer is fenced.
     if (layer.is_cow && !layer.is_frozen) options.ask_leave = ask_leave_(layer.id);
     volume.nebd = std::make_shared<block::NebdVolume>(std::move(options));
+    volume.socket = from.socket;
     return 0;
   }
   if (from.fd >= fds.size() || !fds[from.fd]) return -EIO;
@@ -77,6 +81,19 @@ void Volumes::lose_leave() {
   for (auto& [id, volume] : volumes_) {
     if (volume.nebd) volume.nebd->lose_leave();
   }
+}
+
+int Volumes::try_access(std::string& message) const {
+  std::set<std::string> tried;
+  for (const auto& [id, volume] : volumes_) {
+    if (!volume.nebd || !tried.insert(volume.socket).second) continue;
+    const int error = block::nebd::try_socket(volume.socket);
+    if (error == 0) continue;
+    message = "it may not connect to nebd-server's socket " + volume.socket + " (effective uid " + std::to_string(geteuid()) +
+              "): that user must be able to write to it";
+    return error;
+  }
+  return 0;
 }
 
 std::vector<std::string> Volumes::ids() const {

@@ -33,6 +33,9 @@ class Volumes {
 
   void lose_leave();
 
+  // -EACCES, and in `message` why, where this process may not connect to what the volumes are behind; 0.
+  int try_access(std::string& message) const;
+
   // Closes all. In a forked child they are the parent's, under its names: the child is given its own.
   void forget() { volumes_.clear(); }
 
@@ -42,6 +45,7 @@ class Volumes {
   struct Volume {
     std::shared_ptr<block::FileVolume> file;  // one of the two
     std::shared_ptr<block::NebdVolume> nebd;
+    std::string socket;  // of `nebd`
     uint64_t size = 0;
 
     std::shared_ptr<block::Device> device() const {

@@ -85,6 +85,8 @@ export interface Backend {
   /** 'local' or 'curvebs'. */
   readonly kind: string;
   readonly rules: VolumeRules;
+  /** The socket that clients' processes must be able to write to for their I/O. */
+  readonly clientSocket?: string;
   /** Where directories have owners and names that people see: the owner that the administrator stands for, and a pool's directory. */
   readonly defaults?: { readonly owner: string; dir(pool: string): string };
 

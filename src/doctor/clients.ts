@@ -1,10 +1,10 @@
 // What a client of this environment would find: its ceph.conf, the socket in it, the key, and pools that answer.
 import {existsSync, readFileSync, statSync} from 'node:fs';
+import {connect} from 'node:net';
 import {homedir} from 'node:os';
 import {join} from 'node:path';
 import {parseKeyring} from '../access/keyring.js';
 import {DaemonClient, NoDaemonError, RefusedError} from '../cli/client.js';
-import type {PoolMapping} from '../rpc/admin.js';
 import {bad, note, ok, type Finding} from './findings.js';
 
 type Environment = Readonly<Record<string, string|undefined>>;
@@ -102,14 +102,32 @@ async function checkPools(client: DaemonClient): Promise<Finding[]> {
   const {pools} = await client.call('pool.list') as {pools: {id: number, name: string}[]};
   if (pools.length === 0) return [bad('pools', 'there is no pool', 'make one: cbd2rbd pool map NAME')];
   const findings: Finding[] = [];
+  const sockets = new Set<string>();
   for (const {id, name} of pools) {
     try {
-      const {backend} = await client.call('pool.lookup', {id}) as Pick<PoolMapping, 'backend'>;
+      const {backend, nebdSocket} = await client.call('pool.lookup', {id}) as {backend: string, nebdSocket?: string};
       await client.call('pool.stat', {pool: id});
       findings.push(ok('pools', `${name} answers (${backend})`));
+      if (nebdSocket !== undefined) sockets.add(nebdSocket);
     } catch (error) {
       findings.push(bad('pools', `${name}: ${error instanceof Error ? error.message : String(error)}`, 'look at its mapping: cbd2rbd pool show; is the backend up?'));
     }
   }
+  for (const socket of sockets) findings.push(await checkNebd(socket));
   return findings;
+}
+
+/** Whether a process of this user can do I/O on CurveBS. */
+export async function checkNebd(socket: string): Promise<Finding> {
+  const connection = connect(socket);
+  const code = await new Promise<string|undefined>((resolve) => {
+    connection.once('connect', () => resolve(undefined));
+    connection.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+  });
+  connection.destroy();
+  if (code === undefined) return ok('nebd', `I/O goes to ${socket}`);
+  if (code === 'EACCES' || code === 'EPERM') {
+    return bad('nebd', `uid ${process.geteuid?.()} may not connect to ${socket}: opening an image fails with EACCES`, 'let the users of your programs write to it, by its group or mode, and pass through the directories above it');
+  }
+  return bad('nebd', `nobody answers at ${socket} (${code}): I/O waits for it without end`, 'start nebd-server, or name its socket by curvebs_nebd_socket');
 }

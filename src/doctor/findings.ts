@@ -3,7 +3,7 @@
 export type Grade = 'ok'|'note'|'bad';
 
 export interface Finding {
-  /** "library", "conf", "socket", "key", "pools", "preload", "commands". */
+  /** "library", "conf", "socket", "key", "pools", "nebd", "preload", "commands". */
   readonly about: string;
   readonly grade: Grade;
   readonly text: string;

@@ -4,7 +4,7 @@ import type { Identity } from '../access/identity.js';
 import type { PeerCredentials } from '../native/addon.js';
 import type { Context } from '../service/context.js';
 import { ServiceError } from '../service/errors.js';
-import { firstOwnHandle, type Session, type SessionIdentity } from '../service/sessions.js';
+import { described, firstOwnHandle, type Session, type SessionIdentity } from '../service/sessions.js';
 import type { Socket } from 'node:net';
 import { Connection, type Answer } from './connection.js';
 import type { Methods } from './method.js';
@@ -87,8 +87,7 @@ export class SessionDoor {
     const isMistake = error.errno === 'EPERM' || error.errno === 'EACCES' || (error.errno === 'ENOENT' && method === 'pool.lookup');
     if (!isMistake || this.told.has(error.message) || this.told.size >= maxMistakes || !this.session) return;
     this.told.add(error.message);
-    const { entity, pid, uid, program } = this.session.identity;
-    this.door.log(`refused ${JSON.stringify(entity)} (pid ${pid}, uid ${uid}, ${JSON.stringify(program)}): ${method}: ${error.message}`);
+    this.door.log(`refused ${described(this.session.identity)}: ${method}: ${error.message}`);
   }
 
   private async greet(params: Params): Promise<Answer> {

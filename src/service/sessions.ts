@@ -62,6 +62,11 @@ export interface SessionIdentity {
   readonly program: string;
 }
 
+/** A client's process as the log names it. */
+export function described({ entity, pid, uid, program }: SessionIdentity): string {
+  return `${JSON.stringify(entity)} (pid ${pid}, uid ${uid}, ${JSON.stringify(program)})`;
+}
+
 export class Session {
   readonly handles = new Map<number, OpenImage>();
   /** Tokens of progress that the client wants no more of. */

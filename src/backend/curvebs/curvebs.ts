@@ -57,6 +57,7 @@ export class CurvebsBackend implements Backend {
     minSize: 10 * GIB, maxSize: 20 * 1024 * GIB, sizeStep: GIB, blockSize: 4096, canShrink: false, fencesDead: true, losesRemoved: true, hasOthersVolumes: true,
     maxNameBytes: 200,
   };
+  readonly clientSocket: string;
   readonly defaults: { readonly owner: string; dir(pool: string): string };
   private readonly mds: MdsClient;
   private readonly given = new Map<number, Given[]>();
@@ -65,6 +66,7 @@ export class CurvebsBackend implements Backend {
 
   constructor(private readonly options: CurvebsOptions) {
     const { mds, rootPassword, timeoutMs, owner } = options;
+    this.clientSocket = options.nebdSocket;
     // A slash in a pool's name makes no directory within a directory.
     this.defaults = { owner, dir: (pool) => `/${pool.replaceAll('/', '%2F')}` };
     this.mds = new MdsClient({ addresses: mds, timeoutMs, ...(rootPassword === undefined ? {} : { rootPassword }) });

@@ -11,10 +11,13 @@ import { getMetadata, listMetadata, removeMetadata, setMetadata } from '../../se
 import { attachImage, closeImage, finishAttach, openImage, refreshImage, requireImage, touchImage, setSnapshot, watchersOf, type OpenRequest } from '../../service/open.js';
 import { removeImage } from '../../service/remove.js';
 import { resizeImage } from '../../service/resize.js';
-import type { OpenImage } from '../../service/sessions.js';
+import { described, type OpenImage } from '../../service/sessions.js';
 import type { Answer } from '../connection.js';
 import { done, openFor, opOf, placeFor, type Call, type Methods } from '../method.js';
 import type { Params } from '../params.js';
+
+/** How many characters of a client's own words go into the log. */
+const maxReason = 500;
 
 export const imageMethods: Methods = {
   'image.create': async (call) => {
@@ -70,6 +73,11 @@ export const imageMethods: Methods = {
   },
   'image.close': async ({ ctx, session, params }) => {
     const open = session.open(params.number('handle'));
+    const failed = params.text('failed', '');
+    if (failed !== '') {
+      const { name } = await imageById(ctx, open.image);
+      ctx.log(`${described(session.identity)} could not open image ${JSON.stringify(name)}: ${JSON.stringify(failed.slice(0, maxReason))}`);
+    }
     await dropExclusiveLock(ctx, open);
     await closeImage(ctx, open);
     return done;

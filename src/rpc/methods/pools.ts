@@ -17,7 +17,8 @@ export const poolMethods: Methods = {
   'pool.list': async ({ ctx }) => ({ result: { pools: (await listPools(ctx)).map(({ id, name }) => ({ id, name })) } }),
   'pool.lookup': async (call) => {
     const { id, name, backend, ceph } = await lookup(call);
-    return { result: { id, name, backend, ...(ceph ? { ceph } : {}) } };
+    const nebdSocket = call.ctx.backends.get(backend)?.clientSocket;
+    return { result: { id, name, backend, ...(nebdSocket === undefined ? {} : { nebdSocket }), ...(ceph ? { ceph } : {}) } };
   },
   'pool.create': async ({ ctx, identity, params }) => {
     identity.requireMon('rw', 'osd pool create');

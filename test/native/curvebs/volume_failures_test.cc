@@ -1,5 +1,7 @@
 // The NEBD volume when things go wrong: servers that die, forget, refuse and fall silent.
 #include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
@@ -63,8 +65,8 @@ void failures() {
     NebdVolume volume(s.options);
     std::atomic<bool> stop{false};
     std::thread cutter([&] {
-      while (!stop) {
-        std::this_thread::sleep_for(std::chrono::milliseconds(7));
+      for (uint64_t next = 40; !stop; next = s.server->requests("Write") + 40) {
+        until([&] { return stop || s.server->requests("Write") >= next; });
         s.server->disconnect();
       }
     });
@@ -114,6 +116,30 @@ void failures() {
     until([&] { return s.server->requests("KeepAlive") > 3; });
     until([&] { return refused > 0 && s.server->requests("OpenFile") == 2; });
     CHECK_EQ(read_fill(volume, 0, 4096), 1);
+  });
+  tap::test("a socket that we may not connect to: files that were never open end in EACCES, others wait until we may", [] {
+    Setting s;
+    s.options.times.denied = 100;
+    s.server->start();
+    NebdVolume used(s.options), fresh(s.options);
+    CHECK_EQ(write(used, 0, 4096, 1), 0);
+    CHECK_EQ(nebd::try_socket(s.options.socket), 0);
+    chmod(s.options.socket.c_str(), 0);
+    // Root may everything: be somebody else meanwhile.
+    const bool is_root = geteuid() == 0;
+    if (is_root) CHECK_EQ(seteuid(65534), 0);
+    s.server->disconnect();
+    Io waiting(Op::write, 0, 4096, 2);
+    used.submit(waiting);
+    CHECK_EQ(nebd::try_socket(s.options.socket), -EACCES);
+    CHECK_EQ(write(fresh, 4096, 4096, 3), -EACCES);
+    CHECK_EQ(write(fresh, 4096, 4096, 3, true), -EACCES);
+    CHECK(!waiting.is_over());
+    if (is_root) CHECK_EQ(seteuid(0), 0);
+    chmod(s.options.socket.c_str(), 0700);
+    CHECK_EQ(waiting.wait(), 0);
+    CHECK_EQ(write(fresh, 4096, 4096, 3), 0);
+    CHECK_EQ(nebd::try_socket(s.folder + "/none.sock"), 0);
   });
   tap::test("a volume that cannot be opened ends in EIO when patience is over", [] {
     Setting s;
