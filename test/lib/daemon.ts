@@ -7,6 +7,9 @@ import { startDaemon, type Daemon } from '../../src/daemon.js';
 import { Cluster } from '../curvebs/cluster.js';
 import type { TestBackend } from './backends.js';
 import { RpcClient } from './rpc-client.js';
+import { curvebsVolumes, localVolumes, type Volumes } from './volumes.js';
+
+const firstPool = { id: 1, name: 'rbd' };
 
 export interface TestDaemon {
   readonly dir: string;
@@ -17,6 +20,8 @@ export interface TestDaemon {
   client(options?: { entity?: string; resume?: number }): Promise<RpcClient>;
   /** Ends it as `kill` would, without goodbye to anybody, and starts another on the same folder. */
   restart(): Promise<void>;
+  /** A pool's volumes as they are on the backend; by default those of the first pool, "rbd". */
+  volumes(pool?: { id: number; name: string }): Volumes;
   /** Ends it and removes the folder. */
   stop: () => Promise<void>;
 }
@@ -39,6 +44,7 @@ export async function startTestDaemonOn(backend: TestBackend, environment: Recor
   const daemon = await startTestDaemonIn(dir, {
     CBD2RBD_DEFAULT_BACKEND: 'curvebs', CBD2RBD_CURVEBS_MDS: cluster.mdsAddresses.join(','), CBD2RBD_CURVEBS_NEBD_SOCKET: cluster.nebdSocket, ...environment,
   });
+  daemon.volumes = ({ name } = firstPool) => curvebsVolumes(cluster, name);
   const { stop } = daemon;
   daemon.stop = async () => {
     await stop();
@@ -56,6 +62,7 @@ export async function startTestDaemonIn(dir: string, environment: Record<string,
   const test: TestDaemon = {
     dir, config, socket: config.listen, log, daemon: await start(),
     client: (options) => RpcClient.open(config.listen, options),
+    volumes: ({ id } = firstPool) => localVolumes(join(config.localRoot, `pool-${id}`)),
     async restart() {
       await test.daemon.close();
       test.daemon = await start();
