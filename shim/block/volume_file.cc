@@ -102,7 +102,9 @@ uint64_t FileVolume::size() const {
 
 void FileVolume::submit(Request& request) {
   if (request.op == Op::compare_and_write) return request.done(&request, -EOPNOTSUPP);
-  if (request.op != Op::flush) {
+  if (request.op == Op::flush) {
+    if (const int lost = failed_sync_.load(std::memory_order_acquire)) return request.done(&request, lost);
+  } else {
     const uint64_t end = request.offset + request.length;
     if (request.length == 0 || end < request.offset || end > size() ||
         (request.offset | request.length) % block_) {
@@ -130,7 +132,8 @@ void FileVolume::begin(Request& request) {
     const ssize_t n = preadv2(transfer->fd, transfer->iov, transfer->iovcnt,
                               static_cast<off_t>(transfer->offset), RWF_NOWAIT);
     int result;
-    if (n >= 0 && transfer->advance(n, result)) return transfer->end(result);
+    // Linux 5.9 and 5.10 may give 0 for what is in the file and not in the cache.
+    if (n > 0 && transfer->advance(n, result)) return transfer->end(result);
     if (n < 0 && errno != EAGAIN) tries_cache_.store(false, std::memory_order_relaxed);
   }
   transfer->is_quick =
@@ -218,6 +221,7 @@ void FileVolume::Transfer::aim() {
 bool FileVolume::Transfer::advance(int64_t outcome, int& result) {
   const Request& r = *request;
   result = 0;
+  if (kind == Kind::sync) return result = volume->remember_sync(static_cast<int>(outcome)), true;
   if (kind == Kind::allocate && outcome == -EOPNOTSUPP) {
     // The file system cannot do it, so write the zeroes.
     rest = static_cast<iovec*>(std::malloc(sizeof(iovec) * zeroes_repeat));
@@ -228,7 +232,7 @@ bool FileVolume::Transfer::advance(int64_t outcome, int& result) {
     return false;
   }
   if (outcome < 0) return result = static_cast<int>(outcome), true;
-  if (kind == Kind::sync || kind == Kind::allocate) return true;
+  if (kind == Kind::allocate) return true;
   const auto n = static_cast<uint64_t>(outcome);
   if (kind == Kind::read) {
     if (bounce) copy_to_iov(r.iov, r.iovcnt, done_bytes, bounce, n);
@@ -250,6 +254,12 @@ bool FileVolume::Transfer::advance(int64_t outcome, int& result) {
   }
   aim();
   return false;
+}
+
+int FileVolume::remember_sync(int outcome) {
+  int lost = 0;
+  if (outcome < 0 && failed_sync_.compare_exchange_strong(lost, outcome)) return outcome;
+  return lost ? lost : failed_sync_.load(std::memory_order_acquire);
 }
 
 void FileVolume::Transfer::end(int result) {

@@ -40,10 +40,15 @@ class FileVolume : public Device {
   struct Transfer;
   void begin(Request& request);
   void try_direct();
+  // Takes what fdatasync() gave and returns the flush's result.
+  int remember_sync(int outcome);
 
   UniqueFd fd_;
   std::atomic<uint64_t> size_;
   std::shared_ptr<IoRing> ring_;
+  // The first error of a flush, and the result of all that come after it: the kernel tells of a page that it could not
+  // write once, takes it for written from then on, and would say that the next flush has gone well.
+  std::atomic<int> failed_sync_{0};
   std::atomic<bool> tries_cache_{true};  // for reads, on the submitting thread
   uint32_t block_ = 1;                   // of offsets and lengths
   uint32_t memory_align_ = 1;            // of client memory
