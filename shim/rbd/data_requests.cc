@@ -67,7 +67,11 @@ Verdict begin_write(Image& image, uint64_t offset, uint64_t& length) {
   int error = clip(image, offset, length);
   if (error == 0) error = image.write_error();
   if (error != 0) return Verdict::done(error);
-  if (length == 0) return Verdict::done(0);
+  if (length == 0) {
+    // The automatic lock comes with it all the same.
+    image.note_lock();
+    return Verdict::done(0);
+  }
   image.note_write();
   return Verdict::ready();
 }

@@ -25,15 +25,17 @@ export async function acquireLock(ctx: Context, open: OpenImage): Promise<void> 
   await tellOthers(ctx, open, 'image.lockTaken');
 }
 
-/** EINVAL where this handle does not hold it. */
+/** Also a lock that came by writing is given back. EINVAL where this handle has neither. */
 export async function releaseLock(ctx: Context, open: OpenImage): Promise<void> {
   await requireFeature(ctx, open.image);
-  await transact(ctx.store, async (tx) => {
+  const asked = await transact(ctx.store, async (tx) => {
     const held = await tx.get<ExclusiveLockRecord>(keys.exclusiveLock(open.image));
-    if (!held || !holds(open, held)) throw new ServiceError('EINVAL', 'this handle does not hold the exclusive lock');
-    tx.remove(keys.exclusiveLock(open.image));
+    if (held ? !holds(open, held) : ctx.sessions.writerOf(open.image) !== open) throw new ServiceError('EINVAL', 'this handle does not hold the exclusive lock');
+    if (held) tx.remove(keys.exclusiveLock(open.image));
+    return held !== undefined;
   }, { survives: 'process-death' });
-  await tellOthers(ctx, open, 'image.lockFreed');
+  ctx.sessions.dropWriter(open);
+  if (asked) await tellOthers(ctx, open, 'image.lockFreed');
 }
 
 /** The address of who holds the lock: who asked for it, or else who wrote last (RBD's automatic lock). */

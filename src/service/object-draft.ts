@@ -95,7 +95,9 @@ export class ObjectDraft {
     for (let index = Math.floor(offset / chunkSize); index * chunkSize < end; index += 1) {
       const chunk = await this.chunk(index);
       const start = index * chunkSize;
-      if (chunk) chunk.copy(out, Math.max(start - offset, 0), Math.max(offset - start, 0), Math.min(end - start, chunk.length));
+      // Behind a chunk's own end, as behind the end that a truncation moved, there are zeroes.
+      const [from, to] = [Math.max(offset - start, 0), Math.min(end - start, chunk?.length ?? 0)];
+      if (from < to) chunk?.copy(out, Math.max(start - offset, 0), from, to);
     }
     return out;
   }

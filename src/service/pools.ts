@@ -81,7 +81,8 @@ export async function deletePool(ctx: Context, pool: PoolRecord): Promise<void> 
     await transact(ctx.store, async (tx) => {
       tx.remove(keys.pool(pool.id));
       tx.remove(keys.poolName(pool.name));
-      tx.removeAll(keys.poolMetadata(pool.id, ''));
+      tx.removeAll(keys.poolMetadata({ pool: pool.id, namespace: '' }, ''));
+      tx.removeAll(keys.poolMetadataOfSpaces(pool.id));
       tx.removeAll(keys.namespaces(pool.id));
       for (const prefix of objectPrefixesOfPool(pool.id)) tx.removeAll(prefix);
     });
@@ -234,40 +235,40 @@ export async function changeApplicationMetadata(ctx: Context, id: number, app: s
   });
 }
 
-/** Sets a pool's metadata. EINVAL for a conf_ key that is no option, or whose value does not fit it. */
-export async function setPoolMetadata(ctx: Context, pool: number, key: string, value: string): Promise<void> {
+/** Sets metadata of a pool, or of a namespace in it. EINVAL for a conf_ key that is no option, or whose value does not fit it. */
+export async function setPoolMetadata(ctx: Context, at: At, key: string, value: string): Promise<void> {
   checkNoNul('metadata key', key);
   checkConfigMetadata('pool', key, value);
-  await transact(ctx.store, (tx) => { tx.put(keys.poolMetadata(pool, key), value); });
-  await tellPool(ctx, pool, key);
+  await transact(ctx.store, (tx) => { tx.put(keys.poolMetadata(at, key), value); });
+  await tellPool(ctx, at, key);
 }
 
 /** ENOENT where it is not set. */
-export async function removePoolMetadata(ctx: Context, pool: number, key: string): Promise<void> {
+export async function removePoolMetadata(ctx: Context, at: At, key: string): Promise<void> {
   await transact(ctx.store, async (tx) => {
-    if ((await tx.get(keys.poolMetadata(pool, key))) === undefined) throw new ServiceError('ENOENT', `metadata ${key} is not set`);
-    tx.remove(keys.poolMetadata(pool, key));
+    if ((await tx.get(keys.poolMetadata(at, key))) === undefined) throw new ServiceError('ENOENT', `metadata ${key} is not set`);
+    tx.remove(keys.poolMetadata(at, key));
   });
-  await tellPool(ctx, pool, key);
+  await tellPool(ctx, at, key);
 }
 
 /** The options that the pool overrides: {"rbd_qos_iops_limit": "5"}. */
 export async function poolConfig(ctx: Context, pool: number): Promise<Record<string, string>> {
-  const prefix = keys.poolMetadata(pool, 'conf_');
+  const prefix = keys.poolMetadata({ pool, namespace: '' }, 'conf_');
   const entries = await ctx.store.list({ prefix });
   return Object.fromEntries(entries.map(({ key, value }) => [key.slice(prefix.length), JSON.parse(value) as string]));
 }
 
 /** Open images of a pool whose options changed take them at once. */
-async function tellPool(ctx: Context, pool: number, key: string): Promise<void> {
-  if (!key.startsWith('conf_')) return;
+async function tellPool(ctx: Context, { pool, namespace }: At, key: string): Promise<void> {
+  if (!key.startsWith('conf_') || namespace !== '') return;
   if (key.startsWith('conf_rbd_qos_')) await limitPool(ctx, await getPool(ctx, pool));
   const images = ctx.sessions.openImages().filter((image) => image.pool === pool);
   await Promise.all(images.map((image) => changed(ctx, image)));
 }
 
-export async function listPoolMetadata(ctx: Context, pool: number, range: { start?: string; max?: number } = {}): Promise<{ name: string; value: string }[]> {
-  const prefix = keys.poolMetadata(pool, '');
+export async function listPoolMetadata(ctx: Context, at: At, range: { start?: string; max?: number } = {}): Promise<{ name: string; value: string }[]> {
+  const prefix = keys.poolMetadata(at, '');
   const entries = await ctx.store.list({ prefix, after: prefix + (range.start ?? ''), ...(range.max ? { limit: range.max } : {}) });
   return entries.map(({ key, value }) => ({ name: key.slice(prefix.length), value: JSON.parse(value) as string }));
 }

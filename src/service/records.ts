@@ -186,7 +186,9 @@ export const keys = {
   pool: (id: number) => `pool/${id}`,
   pools: 'pool/',
   poolName: (name: string) => `pool-name/${name}`,
-  poolMetadata: (pool: number, key: string) => `pool-metadata/${pool}/${key}`,
+  /** Each namespace has its own; options are those of the first, the pool's. */
+  poolMetadata: (at: At, key: string) => (at.namespace === '' ? `pool-metadata/${at.pool}/${key}` : `space-metadata/${within(at)}/${key}`),
+  poolMetadataOfSpaces: (pool: number) => `space-metadata/${pool}/`,
   namespace: (at: At) => `namespace/${within(at)}`,
   namespaces: (pool: number) => `namespace/${pool}/`,
   image: (image: ImageRef) => `image/${ofImage(image)}`,

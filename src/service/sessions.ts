@@ -227,6 +227,12 @@ export class Sessions {
     this.writers.set(imageKey(open.image), open);
   }
 
+  /** It is the writer no more, if it was. */
+  dropWriter(open: OpenImage): void {
+    const key = imageKey(open.image);
+    if (this.writers.get(key) === open) this.writers.delete(key);
+  }
+
   /** As RBD counts them: openers that did not open read-only. */
   watchersOf(image: ImageRef): OpenImage[] {
     return this.openersOf(image).filter((open) => !open.readOnly);
@@ -360,7 +366,7 @@ export class Sessions {
     const set = this.openers.get(key);
     set?.delete(open);
     if (set?.size === 0) this.openers.delete(key);
-    if (this.writers.get(key) === open) this.writers.delete(key);
+    this.dropWriter(open);
   }
 
   /** Writes down what a session has open and holds. */

@@ -4,9 +4,10 @@ import { createInterface } from 'node:readline';
 import { loadCAbi, type CAbi } from '../lib/c-abi.js';
 import { cases } from './cases/index.js';
 import { Context, OTHER_POOL, POOL } from './context.js';
-import { World, type Step } from './operations.js';
+import { run } from './operations.js';
 import { sweep } from './sweep.js';
 import { Handle } from './transcript.js';
+import { World, type Step } from './world.js';
 
 export interface Report {
   name: string;
@@ -63,7 +64,7 @@ async function runNamedCases(abi: CAbi, conf: string, cluster: Handle, ios: [Han
 async function takeSteps(abi: CAbi, conf: string, cluster: Handle, io: Handle) {
   const world = new World(new Context(abi, conf, cluster, io));
   for await (const line of createInterface({ input: process.stdin })) {
-    process.stdout.write(`${JSON.stringify(await world.run(JSON.parse(line) as Step))}\n`);
+    process.stdout.write(`${JSON.stringify(await run(world, JSON.parse(line) as Step))}\n`);
   }
   await world.end();
 }

@@ -3,7 +3,7 @@ import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { once } from 'node:events';
 import { root } from '../lib/root.js';
-import type { Step } from './operations.js';
+import type { Step } from './world.js';
 import { targetEnv, type Target } from './runner.js';
 
 export class Lead {
@@ -11,7 +11,10 @@ export class Lead {
   private readonly answers: AsyncIterableIterator<string>;
   private stderr = '';
 
-  constructor(private readonly target: Target) {
+  readonly name: string;
+
+  constructor(target: Target) {
+    this.name = target.name;
     this.process = spawn(process.execPath, [root('dist/test/conformance/child.js'), target.conf, 'steps'], { env: targetEnv(target) });
     this.process.stderr.on('data', (text: Buffer) => {
       this.stderr = (this.stderr + text.toString()).slice(-2000);
@@ -24,7 +27,7 @@ export class Lead {
   async take(step: Step): Promise<string[]> {
     this.process.stdin.write(`${JSON.stringify(step)}\n`);
     const answer = await this.answers.next();
-    if (answer.done === true) return [`${this.target.name} ends the process: ${this.process.signalCode ?? this.process.exitCode} ${this.stderr.trim()}`];
+    if (answer.done === true) return [`${this.name} ends the process: ${this.process.signalCode ?? this.process.exitCode} ${this.stderr.trim()}`];
     return JSON.parse(answer.value) as string[];
   }
 

@@ -1,14 +1,19 @@
-// npm run conformance:random [CALLS [SEED]]: the long form of the random test, 100,000 calls by default.
+// npm run conformance:random [CALLS [SEED [BACKEND,...]]]: the long form of the random test, 100,000 calls on each backend by default.
+import type { TestBackend } from '../lib/backends.js';
 import { compareFresh } from './random.js';
 
-const [wanted = '100000', seed = String(Date.now() % 2 ** 31)] = process.argv.slice(2);
+/** Rounds, since every one begins with an empty pool. */
+const ROUND = 5000;
+
+const [wanted = '100000', firstSeed = String(Date.now() % 2 ** 31), backends = 'local,curvebs'] = process.argv.slice(2);
 let calls = 0;
 let failed = false;
-// Rounds, since every one begins with an empty pool.
-for (let round = 0; calls < Number(wanted) && !failed; round++) {
-  const outcome = await compareFresh({ count: Math.min(5000, Number(wanted) - calls), seed: Number(seed) + round, snapshots: round % 2 === 1 });
+for (let seed = Number(firstSeed); calls < Number(wanted) && !failed; seed++) {
+  const outcome = await compareFresh({
+    calls: Math.min(ROUND, Number(wanted) - calls), seed, snapshots: seed % 2 === 1, backends: backends.split(',') as TestBackend[],
+  });
   calls += outcome.calls;
   failed = outcome.difference !== '';
-  console.log(failed ? outcome.difference : `seed ${Number(seed) + round}: ${outcome.steps} steps, ${outcome.calls} calls, no difference; ${calls} in all`);
+  console.log(failed ? outcome.difference : `seed ${seed}: ${outcome.steps} steps, ${outcome.calls} calls, no difference; ${calls} in all`);
 }
 process.exitCode = failed ? 1 : 0;

@@ -8,7 +8,7 @@ import {
   poolUsage, removePoolMetadata, setPoolMetadata,
 } from '../../service/pools.js';
 import { clusterUsage } from '../../service/cluster.js';
-import type { PoolRecord } from '../../service/records.js';
+import type { At, PoolRecord } from '../../service/records.js';
 import { done, placeFor, poolFor, type Call, type Methods } from '../method.js';
 
 export const poolMethods: Methods = {
@@ -69,30 +69,30 @@ export const poolMethods: Methods = {
   },
 
   'pool.metadata.list': async (call) => {
-    const pool = await poolFor(call, 'rx');
+    const at = await spaceFor(call, 'rx');
     const range = { start: call.params.text('start', ''), max: call.params.number('max', 0) };
-    return { result: { entries: await listPoolMetadata(call.ctx, pool.id, range) } };
+    return { result: { entries: await listPoolMetadata(call.ctx, at, range) } };
   },
   'pool.metadata.get': async (call) => {
-    const pool = await poolFor(call, 'rx');
+    const at = await spaceFor(call, 'rx');
     const key = call.params.text('key');
-    const entry = (await listPoolMetadata(call.ctx, pool.id)).find(({ name }) => name === key);
+    const entry = (await listPoolMetadata(call.ctx, at)).find(({ name }) => name === key);
     if (!entry) throw new ServiceError('ENOENT', `metadata ${key} is not set`);
     return { result: { value: entry.value } };
   },
   'pool.metadata.set': async (call) => {
-    const pool = await poolFor(call, 'rwx');
-    await setPoolMetadata(call.ctx, pool.id, call.params.text('key'), call.params.text('value'));
+    const at = await spaceFor(call, 'rwx');
+    await setPoolMetadata(call.ctx, at, call.params.text('key'), call.params.text('value'));
     return done;
   },
   'pool.metadata.remove': async (call) => {
-    const pool = await poolFor(call, 'rwx');
-    await removePoolMetadata(call.ctx, pool.id, call.params.text('key'));
+    const at = await spaceFor(call, 'rwx');
+    await removePoolMetadata(call.ctx, at, call.params.text('key'));
     return done;
   },
   'pool.config.list': async (call) => {
     const pool = await poolFor(call, 'rx');
-    const set = new Map((await listPoolMetadata(call.ctx, pool.id)).map(({ name, value }) => [name, value]));
+    const set = new Map((await listPoolMetadata(call.ctx, { pool: pool.id, namespace: '' })).map(({ name, value }) => [name, value]));
     const central = call.ctx.clientConfig(call.identity.entity);
     const entries = Object.entries(configOptions).map(([name, [, byDefault]]) => {
       const own = set.get(`conf_${name}`);
@@ -125,6 +125,14 @@ async function lookup({ ctx, params }: Call): Promise<PoolRecord> {
 
 async function appMetadata({ ctx, params }: Call): Promise<Readonly<Record<string, string>>> {
   return applicationMetadata(await getPool(ctx, params.number('pool')), params.text('app'));
+}
+
+/** A pool, or a namespace in it, which need not have been made. */
+async function spaceFor(call: Call, rights: 'rx' | 'rwx'): Promise<At> {
+  const pool = await getPool(call.ctx, call.params.number('pool'));
+  const namespace = call.params.text('namespace', '');
+  call.identity.require(rights, { pool: pool.name, namespace });
+  return { pool: pool.id, namespace };
 }
 
 async function namespaceOf(call: Call, rights: 'rx' | 'rwx'): Promise<{ pool: number; namespace: string }> {

@@ -42,8 +42,8 @@ export const snapshotMethods: Methods = {
     return done;
   },
   'snap.rollback': async (call) => {
-    const { image } = writable(await openFor(call, 'rwx'));
-    await rollBack(call.ctx, image, { name: call.params.text('name'), ...opOf(call) });
+    const by = writable(await openFor(call, 'rwx'));
+    await rollBack(call.ctx, by.image, { name: call.params.text('name'), by, ...opOf(call) });
     return done;
   },
   'snap.archive': async (call) => {

@@ -1,5 +1,5 @@
 // Locks and watchers: advisory locks, the managed lock between handles, who watches, who is told.
-import { Bytes, Out, Shown, type Handle } from '../transcript.js';
+import { Bytes, Out, Shown, type Argument, type Handle } from '../transcript.js';
 import { MiB, watcher, type Case, type Context } from '../context.js';
 import { textsIn } from '../../lib/memory.js';
 
@@ -210,6 +210,36 @@ export const locks: Case[] = [
         await c.call('rbd_unlock', one, 'ck');
         await c.close(one);
       }
+    },
+  },
+  {
+    name: 'which requests take the lock though they change nothing: of no bytes, past the end, refused',
+    run: async (c) => {
+      const data = new Bytes('data', Buffer.alloc(4096));
+      const number = new Out('mismatch', 'u64');
+      const image = await c.fresh('i', MiB);
+      for (const [offset, length] of [[0, 0], [MiB, 0], [2 * MiB, 0], [2 * MiB, 512]] as const) {
+        const compared = Math.min(512, length);
+        for (const [fn, args] of [
+          ['rbd_write', [offset, length, data]], ['rbd_discard', [offset, length]], ['rbd_write_zeroes', [offset, length, 0, 0]], ['rbd_writesame', [offset, length, data, 512, 0]],
+          ['rbd_compare_and_write', [offset, compared, data, data, number, 0]], ['rbd_aio_write', [offset, length, data, 'COMP']], ['rbd_aio_discard', [offset, length, 'COMP']],
+          ['rbd_aio_write_zeroes', [offset, length, 'COMP', 0, 0]], ['rbd_aio_writesame', [offset, length, data, 512, 'COMP', 0]],
+          ['rbd_aio_compare_and_write', [offset, compared, data, data, 'COMP', number, 0]], ['rbd_aio_read', [offset, length, data, 'COMP']], ['rbd_aio_flush', ['COMP']],
+        ] as [string, (Argument | 'COMP')[]][]) {
+          // That ends the process with the real library.
+          if (fn.endsWith('compare_and_write') && length === 0) continue;
+          const completion = await c.completion();
+          const rc = await c.call(fn, image, ...args.map((arg) => (arg === 'COMP' ? completion : arg)));
+          if (rc === 0 && fn.includes('_aio_')) {
+            await c.silent('rbd_aio_wait_for_complete', completion);
+            await c.call('rbd_aio_get_return_value', completion);
+          }
+          await c.silent('rbd_aio_release', completion);
+          c.note({ owner: await quietOwner(c, image) });
+          await c.call('rbd_lock_release', image);
+        }
+      }
+      await c.close(image);
     },
   },
   {

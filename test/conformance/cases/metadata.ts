@@ -177,4 +177,39 @@ export const metadata: Case[] = [
       await c.call('rbd_image_options_destroy', opts);
     },
   },
+  {
+    name: 'pool metadata: every namespace has its own, made or not, and options only where there is none',
+    run: async (c) => {
+      await c.need('rbd_namespace_create', c.io, 'n');
+      const io = await c.ioctx({ namespace: 'n' });
+      const nowhere = await c.ioctx({ namespace: 'nowhere' });
+      const value = new Bytes('value', Buffer.alloc(64));
+      const get = async (from: Handle, key: string) => c.call('rbd_pool_metadata_get', from, key, value, new Out('size', 'u64', 64));
+      await c.call('rbd_pool_metadata_set', io, 'k', 'of n');
+      await get(c.io, 'k');
+      await get(io, 'k');
+      await c.call('rbd_pool_metadata_remove', c.io, 'k');
+      await c.call('rbd_pool_metadata_remove', io, 'k');
+      await c.call('rbd_pool_metadata_set', nowhere, 'k', 'v');
+      await get(nowhere, 'k');
+      await c.call('rbd_pool_metadata_remove', nowhere, 'k');
+      await c.call('rbd_pool_metadata_set', io, 'conf_nonsense', '1');
+      await c.call('rbd_pool_metadata_set', io, 'conf_rbd_qos_iops_limit', 'x');
+      await c.call('rbd_pool_metadata_set', io, 'conf_rbd_qos_iops_limit', '500');
+      await get(io, 'conf_rbd_qos_iops_limit');
+      await get(c.io, 'conf_rbd_qos_iops_limit');
+      await c.call('rbd_pool_metadata_remove', io, 'conf_rbd_qos_iops_limit');
+      await c.drop(io, nowhere);
+      // Of what is not there, a buffer of no bytes is too small all the same.
+      const image = await c.fresh('i');
+      for (const room of [0, 1]) {
+        for (const [fn, on] of [['rbd_pool_metadata_get', c.io], ['rbd_metadata_get', image]] as const) {
+          const size = new Out('size', 'u64', room);
+          await c.call(fn, on, 'none', value, size);
+          c.show(size);
+        }
+      }
+      await c.close(image);
+    },
+  },
 ];

@@ -110,6 +110,14 @@ export const radosObjects: Case[] = [
     for (const offset of [2 ** 40, 2n ** 63n]) await read(c, 'o', { offset, length: 1 });
     await c.call('rados_read', c.io, 'o', new Bytes('data', Buffer.alloc(1)), 2 ** 31, 0);
   }),
+  plays('objects with holes: read and compared in them', async (c) => {
+    await c.call('rados_write', c.io, 'o', text('x'), 1, 0);
+    await c.call('rados_trunc', c.io, 'o', 48576);
+    await c.call('rados_write', c.io, 'o', text('y'), 1, 65536);
+    for (const [offset, length] of [[512, 8], [48570, 8], [65530, 8], [0, 4]] as const) await read(c, 'o', { offset, length });
+    await c.call('rados_cmpext', c.io, 'o', text('zz'), 2, 512);
+    await c.call('rados_cmpext', c.io, 'o', text('\u0000\u0000'), 2, 512);
+  }),
   plays('rados_write_full, rados_append, rados_trunc, rados_writesame', async (c) => {
     await put(c, 'o', 'long enough');
     await c.call('rados_write_full', c.io, 'o', text('xy'), 2);

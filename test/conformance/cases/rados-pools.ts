@@ -182,7 +182,7 @@ export const radosPools: Case[] = [
     },
   },
   {
-    name: 'rados_ioctx_set_namespace and rados_ioctx_get_namespace: any name, buffers too small',
+    name: 'rados_ioctx_set_namespace and rados_ioctx_get_namespace: no limit on names, buffers too small',
     run: async (c) => {
       const io = await c.ioctx();
       await spaceOf(c, io);

@@ -262,6 +262,32 @@ export const snapshots: Case[] = [
     },
   },
   {
+    name: 'a rollback is refused where another handle has the lock of a writer, and done where it has not',
+    run: async (c) => {
+      const one = await c.fresh('i', 8 * MiB);
+      const two = await c.open('i', { as: 'img2' });
+      await c.need('rbd_snap_create', one, 's');
+      await c.write(one, 0, 512, 1);
+      await c.call('rbd_snap_rollback', two, 'nosnap');
+      await c.call('rbd_snap_rollback', two, 's');
+      await c.read(two, 0, 512);
+      await c.call('rbd_snap_rollback', one, 's');
+      await c.read(one, 0, 512);
+      await c.close(one);
+      await c.call('rbd_snap_rollback', two, 's');
+      const again = await c.open('i', { as: 'again' });
+      await c.call('rbd_snap_rollback', again, 's');
+      await c.close(two, again);
+      await c.need('rbd_create2', c.io, 'plain', 8 * MiB, 1, new Out('order', 'i32'));
+      const [plain, other] = [await c.open('plain', { as: 'plain' }), await c.open('plain', { as: 'other' })];
+      await c.need('rbd_snap_create', plain, 's');
+      await c.write(plain, 0, 512, 1);
+      await c.call('rbd_snap_rollback', other, 's');
+      await c.read(plain, 0, 512);
+      await c.close(plain, other);
+    },
+  },
+  {
     name: 'a read-only handle and a snapshot handle change no snapshots',
     run: async (c) => {
       const image = await c.fresh('i');

@@ -1,0 +1,121 @@
+// Steps of the random test on snapshots, clones, what changed between them, and whole copies.
+import { Bytes, Handle, Out, type Argument } from './transcript.js';
+import { childInfo, linkedImageSpec, MiB, OPTION, snapInfo, snapSpec } from './context.js';
+import { number, open, text, type Operation, type World } from './world.js';
+
+async function snapshots(w: World, image: Handle): Promise<void> {
+  const max = new Out('max', 'i32', 32);
+  const list = new Bytes('snaps', Buffer.alloc(33 * snapInfo.size));
+  const count = await w.c.call('rbd_snap_list', image, list, max);
+  w.c.note({ snaps: snapInfo.readAll(list.buffer, Math.max(0, count)).map((s) => `${s['name']}:${s['size']}`).sort() });
+  if (count >= 0) await w.c.silent('rbd_snap_list_end', list);
+}
+
+/** Image options with numbers in them, for one call. */
+async function withOptions(w: World, set: Record<number, number>, run: (options: Handle) => Promise<void>): Promise<void> {
+  const options = new Handle('opts');
+  await w.c.need('rbd_image_options_create', options.ref);
+  for (const [key, value] of Object.entries(set)) await w.c.need('rbd_image_options_set_uint64', options, Number(key), value);
+  await run(options);
+  await w.c.silent('rbd_image_options_destroy', options);
+}
+
+// Whole objects, neighbours joined: within an object the real library knows extents, ours blocks.
+async function changes(w: World, image: Handle, from: string | null): Promise<void> {
+  const size = new Out('size', 'u64');
+  await w.c.silent('rbd_get_size', image, size);
+  // The real 16.2 ends the process where there is nothing to look at.
+  if (size.value === 0n) return;
+  const seen: { start: bigint; end: bigint; exists: bigint }[] = [];
+  const callback: Argument = w.c.callback('each', 'int', ['u64', 'u64', 'i32', 'ptr'], (offset = 0n, length = 0n, exists = 0n) => {
+    const last = seen.at(-1);
+    if (last !== undefined && last.end === offset && last.exists === exists) last.end += length;
+    else seen.push({ start: offset, end: offset + length, exists });
+    return 0;
+  });
+  await w.c.call('rbd_diff_iterate2', image, from, 0, size.value, 1, 1, callback, null);
+  w.c.note({ seen: seen.map(({ start, end, exists }) => `${start}-${end}:${exists}`) });
+}
+
+const never = (w: World): Argument => w.c.callback('progress', 'int', ['u64', 'u64', 'ptr'], () => 0);
+
+export const SNAPSHOT_OPERATIONS: Record<string, Operation> = {
+  snapCreate: open(async (w, s, image) => { await w.c.call('rbd_snap_create', image, text(s, 'snap')); }),
+  snapRemove: open(async (w, s, image) => { await w.c.call('rbd_snap_remove', image, text(s, 'snap')); }),
+  snapProtect: open(async (w, s, image) => { await w.c.call('rbd_snap_protect', image, text(s, 'snap')); }),
+  snapUnprotect: open(async (w, s, image) => { await w.c.call('rbd_snap_unprotect', image, text(s, 'snap')); }),
+  snapRollback: open(async (w, s, image) => {
+    await w.c.call('rbd_snap_rollback', image, text(s, 'snap'));
+    await w.refresh();
+  }),
+  snapRename: open(async (w, s, image) => { await w.c.call('rbd_snap_rename', image, text(s, 'snap'), text(s, 'to')); }),
+  snaps: open(async (w, _, image) => { await snapshots(w, image); }),
+  clone: async (w, s) => {
+    await w.c.call('rbd_clone', w.c.io, text(s, 'name'), text(s, 'snap'), w.c.io, text(s, 'to'), 61, new Out('order', 'i32', 0));
+  },
+  snapLimit: open(async (w, s, image) => {
+    await w.c.call('rbd_snap_set_limit', image, text(s, 'to') === 's1' ? 2n ** 64n - 1n : 4);
+    const limit = new Out('limit', 'u64');
+    await w.c.call('rbd_snap_get_limit', image, limit);
+    w.c.show(limit);
+  }),
+  snapExists: open(async (w, s, image) => {
+    const [exists, isProtected] = [new Out('exists', 'bool'), new Out('isProtected', 'i32')];
+    await w.c.call('rbd_snap_exists', image, text(s, 'snap'), exists);
+    await w.c.call('rbd_snap_is_protected', image, text(s, 'snap'), isProtected);
+    w.c.show(exists, isProtected);
+  }),
+  children: open(async (w, _, image) => {
+    const max = new Out('max', 'i32', 32);
+    const list = new Bytes('children', Buffer.alloc(32 * childInfo.size));
+    const count = await w.c.call('rbd_list_children2', image, list, max);
+    w.c.note({ children: childInfo.readAll(list.buffer, Math.max(0, count)).map((child) => `${child['imageName']}:${child['trash']}`).sort() });
+    if (count >= 0) await w.c.silent('rbd_list_children_cleanup', list, count);
+  }),
+  parent: open(async (w, _, image) => {
+    const [parent, snap] = [new Bytes('parent', Buffer.alloc(linkedImageSpec.size)), new Bytes('snap', Buffer.alloc(snapSpec.size))];
+    if (await w.c.call('rbd_get_parent', image, parent, snap) < 0) return;
+    const { imageName, trash } = linkedImageSpec.read(parent.buffer);
+    w.c.note({ imageName, trash, snap: snapSpec.read(snap.buffer)['name'] });
+    await w.c.silent('rbd_linked_image_spec_cleanup', parent);
+    await w.c.silent('rbd_snap_spec_cleanup', snap);
+  }),
+  flatten: open(async (w, _, image) => { await w.c.call('rbd_flatten', image); }),
+  cloneAsTold: async (w, s) => {
+    await withOptions(w, { [OPTION.cloneFormat]: 1 + number(s, 'slot') % 2 }, async (options) => {
+      await w.c.call('rbd_clone3', w.c.io, text(s, 'name'), text(s, 'snap'), w.c.io, text(s, 'to'), options);
+    });
+  },
+  snapRemoveAsTold: open(async (w, s, image) => { await w.c.call('rbd_snap_remove2', image, text(s, 'snap'), number(s, 'slot'), never(w), null); }),
+  snapSet: open(async (w, s, image) => {
+    if (await w.c.call('rbd_snap_set', image, text(s, 'snap')) === 0) await w.c.get('rbd_get_size', image, 'size');
+    await w.c.read(image, number(s, 'offset'), number(s, 'length'));
+    await w.c.call('rbd_snap_set', image, null);
+  }),
+  snapNames: open(async (w, s, image) => {
+    const id = new Out('id', 'u64');
+    if (await w.c.call('rbd_snap_get_id', image, text(s, 'snap'), id) < 0) return;
+    const [name, size, type] = [new Bytes('name', Buffer.alloc(64)), new Out('size', 'u64', number(s, 'slot')), new Out('type', 'u32', 9)];
+    if (Number(await w.c.silent('rbd_snap_get_name', image, id.value, name, size)) === 0) w.c.note({ name: name.text });
+    await w.c.silent('rbd_snap_get_namespace_type', image, id.value, type);
+    w.c.show(size, type);
+  }),
+  changed: open(async (w, s, image) => { if (s['onCurvebs'] !== true) await changes(w, image, s['on'] === true ? text(s, 'snap') : null); }),
+  deepCopy: open(async (w, s, image) => {
+    const large = new Out('size', 'u64');
+    await w.c.silent('rbd_get_size', image, large);
+    if (large.value > 16 * MiB) return;
+    await withOptions(w, s['on'] === true ? { [OPTION.flatten]: 1 } : {}, async (options) => {
+      await w.c.call('rbd_deep_copy', image, w.c.io, text(s, 'to'), options);
+    });
+  }),
+  allChildren: open(async (w, _, image) => {
+    for (const fn of ['rbd_list_children3', 'rbd_list_descendants']) {
+      const max = new Out('max', 'u64', 32);
+      const list = new Bytes('specs', Buffer.alloc(32 * linkedImageSpec.size));
+      const rc = await w.c.call(fn, image, list, max);
+      w.c.note({ of: linkedImageSpec.readAll(list.buffer, rc < 0 ? 0 : Number(max.value)).map((spec) => `${spec['poolNamespace']}/${spec['imageName']}:${spec['trash']}`).sort() });
+      if (rc >= 0) await w.c.silent('rbd_linked_image_spec_list_cleanup', list, max.value);
+    }
+  }),
+};
