@@ -7,31 +7,13 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <thread>
 #include <vector>
 
-#include "rados/handles.h"
+#include "pool_there.h"
 #include "tap.h"
 
 namespace {
-
-class PoolThere : public cbd::ceph::Pool {
- public:
-  void* ioctx() override { return this; }
-  void set_namespace(const char*) override {}
-  unsigned generation() const override { return generation_; }
-  void fork() { generation_++; }
-
- private:
-  std::atomic<unsigned> generation_{0};
-};
-
-struct Place {
-  std::shared_ptr<PoolThere> pool = std::make_shared<PoolThere>();
-  cbd::rados::IoCtx io;
-  Place() { io.ceph = pool; }
-};
 
 void count(rbd_completion_t completion, void* counter) {
   if (rbd_aio_is_complete(completion) == 1) static_cast<std::atomic<int>*>(counter)->fetch_add(1);

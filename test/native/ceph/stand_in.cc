@@ -28,6 +28,7 @@ struct Image {
   std::deque<Completion*> ended;  // for polling
   int flying = 0;
   bool announces = false;
+  bool ends_at_once = false;  // requests end within the call
 };
 
 // As libceph-common has it: loading needs a stack of nearly 1 MiB.
@@ -44,6 +45,11 @@ void drop(Completion* completion) {
 template <class Work>
 int start(Image* image, rbd_completion_t handle, Work work) {
   auto* const completion = static_cast<Completion*>(handle);
+  if (image->ends_at_once) {
+    completion->result = work();
+    if (completion->callback != nullptr) completion->callback(completion, completion->argument);
+    return 0;
+  }
   completion->references.fetch_add(1);
   {
     std::lock_guard<std::mutex> hold(image->lock);
@@ -70,8 +76,11 @@ int start(Image* image, rbd_completion_t handle, Work work) {
 extern "C" {
 
 int rbd_open(rados_ioctx_t, const char* name, rbd_image_t* image, const char*) {
-  if (strcmp(name, "there") != 0) return -ENOENT;
-  *image = new Image;
+  const bool ends_at_once = strcmp(name, "there at once") == 0;
+  if (strcmp(name, "there") != 0 && !ends_at_once) return -ENOENT;
+  auto* const made = new Image;
+  made->ends_at_once = ends_at_once;
+  *image = made;
   return 0;
 }
 

@@ -1,0 +1,24 @@
+// A pool on a real Ceph, as far as librbd's side of the way there knows one.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "rados/handles.h"
+
+class PoolThere : public cbd::ceph::Pool {
+ public:
+  void* ioctx() override { return this; }
+  void set_namespace(const char*) override {}
+  unsigned generation() const override { return generation_; }
+  void fork() { generation_++; }
+
+ private:
+  std::atomic<unsigned> generation_{0};
+};
+
+struct Place {
+  std::shared_ptr<PoolThere> pool = std::make_shared<PoolThere>();
+  cbd::rados::IoCtx io;
+  Place() { io.ceph = pool; }
+};
