@@ -4,7 +4,9 @@
 #   cbd2rbd-librbd   our librbd.so.1 and librados.so.2 in place of Ceph's, which are diverted
 #   cbd2rbd-hooks    our ceph and rbd in place of Ceph's, which are diverted
 #   cbd2rbd-preload  the libraries beside Ceph's, and emulators for libvirt that preload them
-# Says the packages' paths, one a line, at the end. `build.sh --built` packs what is built already.
+#   cbd2rbd-node     the Node.js of this machine for the daemon alone, for hosts whose own is older than 20; only where this machine's
+#                    is one file that needs nothing but the C and C++ libraries, and has its license beside it
+# Says the packages' paths, one a line, at the end. `build.sh --built` packs what is built already, where that was not done before.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ "${1:-}" != --built ]; then
@@ -16,6 +18,14 @@ version=$(node -p 'require("./package.json").version')
 architecture=$(dpkg --print-architecture)
 multiarch=$(dpkg-architecture -qDEB_HOST_MULTIARCH)
 out=build/packages
+mkdir -p build
+exec 9>build/.packages.lock
+flock 9
+stamp=$out/.built
+if [ "${1:-}" = --built ] && [ -e "$stamp" ] && [ -z "$(find packaging package.json dist/src dist/tools build/lib build/bin/hooks -type f -newer "$stamp" | head -n 1)" ]; then
+  ls -1 "$out"/*.deb
+  exit 0
+fi
 rm -rf "$out"
 mkdir -p "$out"
 
@@ -31,10 +41,11 @@ shared_dependencies() {
   rm -rf "$scratch"
 }
 
-# finish NAME FIELDS DESCRIPTION: writes control (FIELDS are lines of it) and packs the staged tree.
+# finish NAME FIELDS DESCRIPTION [COMPRESSION]: writes control (FIELDS are lines of it) and packs the staged tree.
 finish() {
-  local name=$1 fields=$2 description=$3 tree=$out/$1
+  local name=$1 fields=$2 description=$3 compression=${4:-xz} tree=$out/$1
   mkdir -p "$tree/DEBIAN"
+  [ -e "$tree/usr/share/doc/$name/copyright" ] || install -D -m 0644 packaging/copyright "$tree/usr/share/doc/$name/copyright"
   cat >"$tree/DEBIAN/control" <<CONTROL
 Package: $name
 Version: $version
@@ -48,7 +59,7 @@ Description: $description
 CONTROL
   chmod -R u=rwX,go=rX "$tree"
   chmod 0755 "$tree"/DEBIAN/{pre,post}{inst,rm} 2>/dev/null || :
-  dpkg-deb --root-owner-group -Zxz --build "$tree" "$out/${name}_${version}_${architecture}.deb" >&2
+  dpkg-deb --root-owner-group "-Z$compression" --build "$tree" "$out/${name}_${version}_${architecture}.deb" >&2
   rm -rf "$tree"
 }
 
@@ -90,10 +101,15 @@ patchelf --remove-rpath "$home/build/bin/hooks/cbd2rbd-move"
 cp shim/rados/option_table.inc "$home/shim/rados/"
 cat >"$tree/usr/bin/cbd2rbd" <<'WRAPPER'
 #!/bin/sh
-exec node /usr/lib/cbd2rbd/dist/src/cli/cbd2rbd.js "$@"
+node=/usr/lib/cbd2rbd/bin/node
+[ -x "$node" ] || node=node
+exec "$node" /usr/lib/cbd2rbd/dist/src/cli/cbd2rbd.js "$@"
 WRAPPER
 chmod 0755 "$tree/usr/bin/cbd2rbd"
-node dist/src/cli/cbd2rbd.js config show --default >"$tree/etc/cbd2rbd/cbd2rbd.conf"
+node dist/src/cli/cbd2rbd.js config show --default | sed 's/^#listen_group = $/listen_group = cbd2rbd/' >"$tree/etc/cbd2rbd/cbd2rbd.conf"
+grep -qx 'listen_group = cbd2rbd' "$tree/etc/cbd2rbd/cbd2rbd.conf"
+{ cat packaging/copyright; printf '\nFiles: usr/lib/cbd2rbd/node_modules/koffi/*\nCopyright: see below\nLicense: Expat\n'
+  sed 's/^$/./; s/^/ /' node_modules/koffi/LICENSE.txt; } | install -D -m 0644 /dev/stdin "$tree/usr/share/doc/cbd2rbd/copyright"
 cp packaging/daemon/cbd2rbd.service "$tree/lib/systemd/system/"
 install -D -m 0644 packaging/apparmor/cbd2rbd "$tree/etc/apparmor.d/abstractions/cbd2rbd"
 install -d "$tree/usr/share/bash-completion/completions"
@@ -101,9 +117,11 @@ node dist/src/cli/cbd2rbd.js completion bash >"$tree/usr/share/bash-completion/c
 manuals "$tree" "$pages"/cbd2rbd*
 install -d "$tree/DEBIAN"
 printf '%s\n' /etc/cbd2rbd/cbd2rbd.conf /etc/apparmor.d/abstractions/cbd2rbd >"$tree/DEBIAN/conffiles"
-echo "interest-noawait /etc/apparmor.d/abstractions/libvirt-qemu" >"$tree/DEBIAN/triggers"
+# libvirt's profile, and what brings the users of the socket's group.
+printf 'interest-noawait %s\n' /etc/apparmor.d/abstractions/libvirt-qemu /usr/sbin/libvirtd /usr/bin/{glance-api,cinder-volume,cinder-backup,nova-compute} \
+  >"$tree/DEBIAN/triggers"
 cp packaging/daemon/{postinst,prerm,postrm} "$tree/DEBIAN/"
-finish cbd2rbd "Depends: nodejs (>= 20), libsqlite3-0, $(shared_dependencies build/lib/cbd2rbd.node)
+finish cbd2rbd "Depends: cbd2rbd-node | nodejs (>= 20), passwd, libsqlite3-0, $(shared_dependencies build/lib/cbd2rbd.node)
 Recommends: cbd2rbd-librbd | cbd2rbd-preload, cbd2rbd-hooks" \
   "Ceph RBD clients on CurveBS or local files: the daemon
  Holds what RBD clients see (pools, images, snapshots, users) and maps it onto
@@ -145,4 +163,25 @@ finish cbd2rbd-preload "Depends: $(shared_dependencies build/lib/librbd.so.1 bui
  The same libraries in a folder of their own, for hosts where Ceph's librbd and
  librados stay in place, and emulators for libvirt that preload them into QEMU."
 
+# --- cbd2rbd-node
+node=$(readlink -f "$(command -v node)")
+license=
+for file in /usr/share/doc/nodejs/LICENSE "${node%/bin/node}/LICENSE"; do if [ -e "$file" ]; then license=$file; break; fi; done
+# Whatever is needed beyond the C and C++ libraries, such as a libnode.so.
+needs=$(patchelf --print-needed "$node" | grep -vE '^(ld-linux|lib(c|m|dl|pthread|rt|gcc_s|stdc\+\+)\.so)' || :)
+if [ -n "$license" ] && [ -z "$needs" ]; then
+  tree=$out/cbd2rbd-node
+  install -D -m 0755 "$node" "$tree/usr/lib/cbd2rbd/bin/node"
+  install -D -m 0644 "$license" "$tree/usr/share/doc/cbd2rbd-node/copyright"
+  relative=$(realpath --relative-to=. "$tree/usr/lib/cbd2rbd/bin/node")
+  finish cbd2rbd-node "Depends: $(shared_dependencies "$relative")" \
+    "Ceph RBD clients on CurveBS or local files: Node.js for the daemon
+ Node.js $(node --version) as the machine had it that built these packages, in a
+ folder of the daemon's own: nobody else finds it. Not needed where the package
+ nodejs is of version 20 or later." zstd
+else
+  echo "build.sh: no package cbd2rbd-node: ${needs:+$node needs }${needs:-$node has no license beside it}" >&2
+fi
+
+touch "$stamp"
 ls -1 "$out"/*.deb

@@ -90,7 +90,7 @@ export async function startDaemon(config: Config, hooks: DaemonHooks): Promise<D
     const cluster: Cluster = { ctx, users, options, fsid, since: ctx.now() };
     const methods = allMethods(cluster, { config, stop: hooks.stop });
     await mkdir(dirname(config.listen), { recursive: true });
-    const server = await RpcServer.listen(config.listen, { ctx, access, methods, fsid, log });
+    const server = await RpcServer.listen(config.listen, { ctx, access, methods, fsid, log }, { group: config.listenGroup });
     undo.push(() => server.close());
     return { ctx, users, cluster, fsid, close };
   } catch (error) {

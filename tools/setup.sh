@@ -16,8 +16,8 @@ packages=(
 )
 # For the tests.
 test_packages=(
-  apparmor binutils dpkg-dev e2fsprogs etcd-server fio iproute2 jq libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu
-  libvirt-daemon-driver-storage-rbd man-db qemu-system-x86 util-linux
+  apparmor binutils debootstrap dpkg-dev e2fsprogs etcd-server fio iproute2 jq libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu
+  libvirt-daemon-driver-storage-rbd man-db qemu-system-x86 systemd util-linux
   ceph-common ceph-mgr ceph-mon ceph-osd
 )
 

@@ -13,6 +13,8 @@ export interface Config {
   /** The file that was read, or the place where one would be. */
   readonly file: string;
   readonly listen: string;
+  /** Empty: everybody. */
+  readonly listenGroup: string;
   readonly store: StoreConfig;
   readonly localRoot: string;
   /** Bytes, or undefined for what the file system has. */
@@ -109,6 +111,7 @@ function build(parts: Pick<Config, 'dir'|'file'|'sources'|'ceph'>): Config {
   return {
     ...parts,
     listen: value('listen'),
+    listenGroup: value('listen_group'),
     store,
     localRoot: value('local_root'),
     localCapacity: parseSize(value('local_capacity')),

@@ -30,7 +30,11 @@ export type LogLevel = (typeof logLevels)[number];
 export const options = [
   {
     name: 'listen', kind: 'path', byDefault: (layout) => layout.listen,
-    help: ['The unix socket that clients connect to (mode 0666: keys and caps decide, not the file).', 'At most 107 bytes.'],
+    help: ['The unix socket that clients connect to. At most 107 bytes.'],
+  },
+  {
+    name: 'listen_group', kind: 'text', byDefault: () => '',
+    help: ['The group, by name or number, whose members may connect to it (mode 0660). Empty: everybody (mode 0666).', 'Either way keys and caps decide what each may do.'],
   },
   {
     name: 'store', kind: 'store', byDefault: (layout) => `sqlite:${layout.state}/metadata.sqlite`,

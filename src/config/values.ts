@@ -62,6 +62,8 @@ function namedComplaint(name: string, text: string): string|undefined {
   switch (name) {
     case 'fsid':
       return text === '' || /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text) ? undefined : 'is no UUID in lower case';
+    case 'listen_group':
+      return /^([a-z_][a-z0-9_-]*|\d{1,10})?$/i.test(text) ? undefined : 'is no name of a group';
     case 'local_capacity':
       return text === 'filesystem' || (parseSize(text) ?? 0) > 0 ? undefined : 'is neither "filesystem" nor a size such as 500G';
     case 'curvebs_mds':

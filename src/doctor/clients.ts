@@ -1,5 +1,5 @@
 // What a client of this environment would find: its ceph.conf, the socket in it, the key, and pools that answer.
-import {existsSync, readFileSync, statSync} from 'node:fs';
+import {accessSync, constants, existsSync, readFileSync, statSync} from 'node:fs';
 import {connect} from 'node:net';
 import {homedir} from 'node:os';
 import {join} from 'node:path';
@@ -62,11 +62,23 @@ export function clientView(environment: Environment, request: {conf?: string|und
   return {view: {conf, socket, keyrings}, findings};
 }
 
+function mayConnect(socket: string): boolean {
+  try {
+    accessSync(socket, constants.R_OK | constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 export function checkSocket(socket: string): Finding[] {
   if (!existsSync(socket)) return [bad('socket', `${socket} does not exist`, 'start the daemon (cbd2rbd serve), or name its socket by cbd2rbd_socket in ceph.conf')];
   const about = statSync(socket);
   if (!about.isSocket()) return [bad('socket', `${socket} is no socket`, 'name the daemon\'s by cbd2rbd_socket in ceph.conf')];
-  if ((about.mode & 0o006) !== 0o006) return [note('socket', `${socket} has mode ${(about.mode & 0o777).toString(8)}`, 'clients of other users cannot connect; the daemon makes it 666')];
+  if (!mayConnect(socket)) {
+    return [bad('socket', `${socket} has mode ${(about.mode & 0o777).toString(8)} and group ${about.gid}: this user may not connect`,
+      'make him a member of that group (the package\'s is cbd2rbd) and restart the program, or leave listen_group empty in cbd2rbd.conf')];
+  }
   return [ok('socket', `clients connect to ${socket}`)];
 }
 

@@ -1,9 +1,10 @@
 // The unix socket: who may listen on it, a stale one's removal, and a door for each client that connects.
-import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
+import { lstatSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { peerCredentials } from '../native/addon.js';
 import { isProcessAlive } from './process-watch.js';
 import { SessionDoor, type Door } from './session-door.js';
+import { groupId, openToGroup } from './socket-group.js';
 
 const maxSocketPath = 107;
 /** How often it is looked whether clients' processes are still there. */
@@ -21,9 +22,13 @@ export class RpcServer {
     this.liveness.unref();
   }
 
-  /** Listens at `path` (mode 0666). Throws where another daemon does, or where something else than a socket is there. */
-  static async listen(path: string, door: Door): Promise<RpcServer> {
+  /**
+   * Listens at `path`, open to everybody or to members of `group`. Throws where another daemon does, where something else than a
+   * socket is there, or where there is no such group.
+   */
+  static async listen(path: string, door: Door, { group = '' }: { group?: string } = {}): Promise<RpcServer> {
     if (Buffer.byteLength(path) > maxSocketPath) throw new Error(`socket path ${path} has more than ${maxSocketPath} bytes`);
+    if (group !== '') groupId(group);
     await removeStaleSocket(path);
     const server = createServer({ allowHalfOpen: false });
     const rpc = new RpcServer(server, door);
@@ -35,7 +40,7 @@ export class RpcServer {
         resolve();
       });
     });
-    chmodSync(path, 0o666);
+    openToGroup(path, group);
     return rpc;
   }
 

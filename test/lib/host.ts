@@ -8,6 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
+import { ClusterProcess } from '../curvebs/cluster-process.js';
+import type { TestBackend } from './backends.js';
 import { OverlayRoot, type OverlayOptions } from './overlay-root.js';
 import { root } from './root.js';
 
@@ -37,6 +39,8 @@ export interface HostOptions {
   readonly trees?: readonly TreeName[];
   /** Each as `cbd2rbd pool map` takes it. */
   readonly pools: readonly string[];
+  /** Where pools are that say nothing of it: `local` unless said otherwise. For `curvebs` a stand-in is started. */
+  readonly backend?: TestBackend;
   /** `own`: a network with nothing but its own loopback. */
   readonly network?: 'own';
   /** Folders of this machine that are the same there. */
@@ -53,18 +57,22 @@ export class Host {
 
   private constructor(private readonly overlay: OverlayRoot, private readonly root: OverlayOptions,
     /** Shared by all nodes of a test, and the same path outside. */
-    readonly folder: string, private readonly number: number) {}
+    readonly folder: string, private readonly number: number,
+    /** The CurveBS stand-in behind it. */
+    readonly storage?: ClusterProcess) {}
 
   static async start(options: HostOptions): Promise<Host> {
     const folder = mkdtempSync(join(tmpdir(), 'cbd-h-'));
     chmodSync(folder, 0o755);
     for (const shared of ['run', 'state', 'ceph']) mkdirSync(join(folder, shared));
     writeFileSync(join(folder, 'ceph/ceph.conf'), '[global]\nmon_host = 127.0.0.1:6789\n');
+    const storage = options.backend === 'curvebs' ? await ClusterProcess.start(join(folder, 'curvebs')) : undefined;
+    const conf = [options.conf ?? '', ...storage ? [`curvebs_mds = ${storage.mds}`, `curvebs_nebd_socket = ${storage.nebdSocket}`, `curvebs_root_password_file = ${join(storage.folder, 'root-password')}`] : []];
     const layers = [installed(join(folder, 'ours')), ...(options.trees ?? []).map(unpackTree)];
-    const host = await Host.node(folder, { layers, folders: [folder, ...options.folders ?? []], ownNetwork: options.network === 'own' }, 0);
-    await host.sh(`mkdir -p /etc/cbd2rbd; printf 'default_pools =\n%s\n' '${options.conf ?? ''}' >/etc/cbd2rbd/cbd2rbd.conf`);
+    const host = await Host.node(folder, { layers, folders: [folder, ...options.folders ?? []], ownNetwork: options.network === 'own' }, 0, storage);
+    await host.sh(`mkdir -p /etc/cbd2rbd; printf 'default_pools =\n%s\n' '${conf.join('\n')}' >/etc/cbd2rbd/cbd2rbd.conf`);
     await host.startDaemon();
-    for (const pool of options.pools) await host.sh(`cbd2rbd pool map ${pool}`);
+    for (const pool of options.pools) await host.sh(`cbd2rbd pool map ${storage && !pool.includes(' ') ? `${pool} curvebs:/${pool} --owner cinder` : pool}`);
     await host.sh('cbd2rbd user keyring admin --output /etc/ceph/ceph.client.admin.keyring');
     for (const { name, caps } of options.users) {
       await host.sh(`cbd2rbd user add ${name} mon '${caps.mon}' osd '${caps.osd}' --output /etc/ceph/ceph.client.${name}.keyring`);
@@ -72,14 +80,14 @@ export class Host {
     return host;
   }
 
-  private static async node(folder: string, root: OverlayOptions, number: number): Promise<Host> {
+  private static async node(folder: string, root: OverlayOptions, number: number, storage?: ClusterProcess): Promise<Host> {
     const own = join(folder, `node-${number}`);
     mkdirSync(own);
     chmodSync(own, 0o777);
     const overlay = await OverlayRoot.start(root);
     await overlay.sh(`mkdir -p /etc/ceph /var/lib/cbd2rbd /run/cbd2rbd /node
       for pair in run:/run/cbd2rbd state:/var/lib/cbd2rbd ceph:/etc/ceph node-${number}:/node; do mount --bind "${folder}/\${pair%%:*}" "\${pair#*:}"; done`);
-    return new Host(overlay, root, folder, number);
+    return new Host(overlay, root, folder, number, storage);
   }
 
   /** Another node that uses the same daemon. It ends with this one. */
@@ -132,6 +140,7 @@ export class Host {
     for (const peer of this.peers) await peer.overlay.stop();
     await this.killDaemon();
     await this.overlay.stop();
+    await this.storage?.destroy();
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

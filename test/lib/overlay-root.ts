@@ -1,4 +1,4 @@
-// Another root for a test: this machine's files, with trees of other files and a memory layer over them, in a mount namespace
+// Another root for a test: this machine's files, or another Debian's, with trees of other files and a memory layer over them, in a mount namespace
 // of its own. Nothing that happens there reaches the machine, and all of it is gone with stop(). It knows nothing of what runs there.
 
 import { execFile, spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
@@ -14,13 +14,13 @@ const SETUP = `
 ip link set lo up
 mount -t tmpfs none "$0"
 mkdir "$0/upper" "$0/work" "$0/root"
-mount -t overlay overlay -o "lowerdir=/,upperdir=$0/upper,workdir=$0/work" "$0/root"
+mount -t overlay overlay -o "lowerdir=$BASE,upperdir=$0/upper,workdir=$0/work" "$0/root"
 # Layers are laid over each folder of the root by itself: the kernel takes none that lies below another.
 for folder in $(for layer in $LAYERS; do ls "$layer"; done | sort -u); do
   lower=
   for layer in $LAYERS; do if [ -d "$layer/$folder" ]; then lower=$lower$layer/$folder:; fi; done
   mkdir -p "$0/over/$folder/upper" "$0/over/$folder/work" "$0/root/$folder"
-  if [ -d "/$folder" ]; then lower=$lower/$folder; else lower=\${lower%:}; fi
+  if [ -d "$BASE/$folder" ]; then lower=$lower$BASE/$folder; else lower=\${lower%:}; fi
   mount -t overlay overlay -o "lowerdir=$lower,upperdir=$0/over/$folder/upper,workdir=$0/over/$folder/work" "$0/root/$folder"
 done
 mount -t proc proc "$0/root/proc"
@@ -40,7 +40,9 @@ const ENVIRONMENT = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/
 export interface OverlayOptions {
   /** Files of this machine that are copied to the other root's /tmp. */
   readonly files?: readonly string[];
-  /** Folders that are laid over this machine's root, the topmost first. */
+  /** The root below everything, where it is not this machine's. */
+  readonly base?: string;
+  /** Folders that are laid over that root, the topmost first. */
   readonly layers?: readonly string[];
   /** Folders of this machine that are the same there, below the same path. */
   readonly folders?: readonly string[];
@@ -55,7 +57,7 @@ export class OverlayRoot {
     const folder = mkdtempSync(join(tmpdir(), 'cbd-root-'));
     const holder = spawn('unshare', ['--mount', '--propagation', 'private', ...options.ownNetwork ? ['--net'] : [], 'sh', '-ec', SETUP, folder, ...options.files ?? []], {
       stdio: ['pipe', 'pipe', 'pipe'],
-      env: { ...process.env, LAYERS: (options.layers ?? []).join(' '), FOLDERS: (options.folders ?? []).join(' ') },
+      env: { ...process.env, BASE: options.base ?? '/', LAYERS: (options.layers ?? []).join(' '), FOLDERS: (options.folders ?? []).join(' ') },
     });
     let said = '';
     holder.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));

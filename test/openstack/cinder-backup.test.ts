@@ -2,11 +2,14 @@
 
 import t from 'tap';
 
+import { backends } from '../lib/backends.js';
 import { Host } from '../lib/host.js';
 import { cloudPools, cloudUsers, driverTest } from './driver.js';
 
-t.test('Cinder backs volumes up and restores them', async (t) => {
-  const host = await Host.start({ trees: ['openstack'], pools: cloudPools, users: cloudUsers });
-  t.teardown(() => host.stop());
-  await driverTest(t, host, 'cinder_backup_ceph');
-});
+for (const backend of backends) {
+  t.test(`on ${backend}: Cinder backs volumes up and restores them`, async (t) => {
+    const host = await Host.start({ trees: ['openstack'], pools: cloudPools, users: cloudUsers, backend });
+    t.teardown(() => host.stop());
+    await driverTest(t, host, 'cinder_backup_ceph');
+  });
+}
