@@ -298,10 +298,9 @@ void SessionCore::attach_all() {
       slot->attaching = false;
       conditions->listeners.notify_all();
     }
-    if (state_ != State::attaching) break;  // lost again; the next connection starts a new attacher
-    if (generation_ != generation) continue;
-    become_ready();
-    break;
+    if (state_ == State::attaching && generation_ == generation) become_ready();
+    // Lost again; the next connection starts a new attacher, unless it found this one running: then it is for this one.
+    if (state_ != State::attaching) break;
   }
   attacher_running_ = false;
 }

@@ -69,7 +69,12 @@ void SessionCore::take_call(const std::shared_ptr<Wire>& wire, Json& message) {
   }
   auto slot = found->second;
   slot->queue.push_back([slot, method = std::move(method), params = std::move(params), fds, answer = std::move(answer)] {
-    slot->listener->on_call(method, params, std::move(*fds), answer);
+    try {
+      slot->listener->on_call(method, params, std::move(*fds), answer);
+    } catch (const Json::exception&) {
+      // Not what the protocol says: refused, and the host goes on. (A listener reads the parameters before it answers.)
+      if (answer) answer(-EINVAL, {});
+    }
   });
   if (slot->running) return;
   slot->running = true;

@@ -107,6 +107,7 @@ void Daemon::serve(std::shared_ptr<Connection> connection) {
     } else if (request["method"] == "session.auth") {
       greeted_++;
       connection->answer(request, {{"sessionId", 7}, {"address", "127.0.0.1:0/7"}, {"caps", Json::object()}, {"config", Json::object()}});
+      if (then_) then_(connection);
     } else if (request["method"] == "session.close") {
       connection->answer(request, Json::object());
     } else {

@@ -44,12 +44,15 @@ class Daemon {
   const std::string& path() const { return path_; }
   // How many connections were greeted.
   int greeted() const { return greeted_; }
+  // Runs right after each greeting, on the connection's own thread. To be set before anybody connects.
+  void on_greeted(std::function<void(std::shared_ptr<Connection>)> then) { then_ = std::move(then); }
 
  private:
   void accept_all();
   void serve(std::shared_ptr<Connection> connection);
 
   const Handler handler_;
+  std::function<void(std::shared_ptr<Connection>)> then_;
   std::string folder_, path_;
   int listener_ = -1;
   std::atomic<int> greeted_{0};

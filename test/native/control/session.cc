@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <condition_variable>
+#include <cstring>
 #include <map>
 #include <set>
 
@@ -257,6 +258,76 @@ void nobody_answers() {
   CHECK_EQ(error, -ETIMEDOUT);
 }
 
+// What the attaching thread sends is held up here (the linker leads send() through it), as long as the test says.
+std::atomic<const char*> held_text{nullptr};
+std::atomic<int> sendings_to_skip{0};
+Event is_held, may_go;
+
+void lost_while_sending_again() {
+  Daemon* self = nullptr;
+  std::mutex mutex;  // guards `second`
+  std::shared_ptr<Connection> second;
+  Daemon daemon([&](std::shared_ptr<Connection> connection, const Json& request) {
+    if (request.contains("method") && self->greeted() == 1) return connection->drop();
+    if (request.contains("method")) connection->answer(request, Json::object());
+  });
+  self = &daemon;
+  daemon.on_greeted([&](std::shared_ptr<Connection> connection) {
+    std::lock_guard lock(mutex);
+    if (self->greeted() == 2) second = connection;
+    // It is taken when the session knows that it has a third connection.
+    if (self->greeted() == 3) connection->send({{"jsonrpc", "2.0"}, {"method", "image.changed"}, {"params", {{"handle", 1}}}});
+  });
+  struct Image : Listener {
+    void on_call(const std::string&, const Json&, std::vector<cbd::UniqueFd>, std::function<void(int, Json)>) override { may_go.set(); }
+    void on_reconnect() override {}
+  } image;
+  Session session;
+  Welcome welcome;
+  CHECK_EQ(session.connect(options_for(daemon), welcome), 0);
+  const uint64_t handle = session.add_listener(&image);
+  CHECK_EQ(handle, 1u);
+  sendings_to_skip = 1;
+  held_text = "x.precious";
+  std::thread cutter([&] {
+    is_held.wait();
+    std::lock_guard lock(mutex);
+    second->drop();
+  });
+  CHECK_EQ(session.call("x.precious", Json::object(), 30'000, {}).error, 0);
+  cutter.join();
+  held_text = nullptr;
+  session.remove_listener(handle);
+}
+
+void malformed_call() {
+  std::atomic<int> error{0};
+  Event answered;
+  Daemon daemon([&](std::shared_ptr<Connection> connection, const Json& request) {
+    if (!request.contains("method")) {
+      error = request["error"]["code"].get<int>();
+      return answered.set();
+    }
+    connection->send({{"jsonrpc", "2.0"}, {"id", 1}, {"method", "image.changed"}, {"params", {{"handle", request["params"]["handle"]}}}});
+    connection->answer(request, Json::object());
+  });
+  struct Image : Listener {
+    void on_call(const std::string&, const Json& params, std::vector<cbd::UniqueFd>, std::function<void(int, Json)> answer) override {
+      answer(0, params.at("state"));
+    }
+    void on_reconnect() override {}
+  } image;
+  Session session;
+  Welcome welcome;
+  CHECK_EQ(session.connect(options_for(daemon), welcome), 0);
+  const uint64_t handle = session.add_listener(&image);
+  CHECK_EQ(session.call("x.start", {{"handle", handle}}, 0, {}).error, 0);
+  answered.wait();
+  CHECK_EQ(error.load(), -EINVAL);
+  CHECK_EQ(session.call("x.start", {{"handle", handle}}, 0, {}).error, 0);
+  session.remove_listener(handle);
+}
+
 void closing() {
   Event arrived;
   Daemon daemon([&](std::shared_ptr<Connection>, const Json&) { arrived.set(); });
@@ -301,12 +372,28 @@ void forked() {
 
 }  // namespace
 
+extern "C" {
+
+ssize_t __real_send(int fd, const void* data, size_t length, int flags);
+ssize_t __wrap_send(int fd, const void* data, size_t length, int flags) {
+  const char* held = held_text;
+  if (held && memmem(data, length, held, strlen(held)) && sendings_to_skip.fetch_sub(1) == 0) {
+    is_held.set();
+    may_go.wait();
+  }
+  return __real_send(fd, data, length, flags);
+}
+
+}  // extern "C"
+
 int main() {
   tap::test("calls of many threads get their own answers", many_threads);
   tap::test("a call whose connection was lost goes out again under the same op, after what was open is attached", lost_connection);
   tap::test("descriptors come with their reply, in order", descriptors);
   tap::test("the daemon's calls reach a listener one at a time, in order, and it may call back", calls_from_the_daemon);
   tap::test("progress is shown, and a callback below 0 cancels", progress);
+  tap::test("a connection that is lost while calls go out again on it is followed by one on which they do", lost_while_sending_again);
+  tap::test("a call of the daemon that lacks what it must have is refused, and the session goes on", malformed_call);
   tap::test("a daemon that speaks nonsense is left, and the call made anew", nonsense);
   tap::test("a call that nobody answers ends when its time is over", nobody_answers);
   tap::test("closing ends the calls that wait, and the session can be connected again", closing);
