@@ -35,6 +35,9 @@ bool is_monitors(std::string_view method) {
   return method.starts_with("pool.") || method.starts_with("cluster.") || method.starts_with("mon.");
 }
 
+// Objects are data to a Ceph client, and only OSDs answer for data.
+bool is_data(std::string_view method) { return method.starts_with("object."); }
+
 size_t fd_count(const Json& body) {
   auto fds = body.find("fds");
   if (fds != body.end() && fds->is_number_unsigned()) return fds->get<size_t>();
@@ -44,10 +47,15 @@ size_t fd_count(const Json& body) {
 }  // namespace
 
 uint32_t SessionCore::limit_ms(const char* method) const {
-  std::string text;
-  config(is_monitors(method) ? "rados_mon_op_timeout" : "rados_osd_op_timeout", text);
-  double seconds = strtod(text.c_str(), nullptr);
-  return seconds > 0 ? static_cast<uint32_t>(std::min(seconds * 1000, 4e9)) : 0;
+  const auto limit = [this](const char* option) -> uint32_t {
+    std::string text;
+    config(option, text);
+    const double seconds = strtod(text.c_str(), nullptr);
+    return seconds > 0 ? static_cast<uint32_t>(std::min(seconds * 1000, 4e9)) : 0;
+  };
+  const uint32_t of_osds = is_monitors(method) ? 0 : limit("rados_osd_op_timeout");
+  // What becomes of images is the daemon's, which is no OSD: a client that bounds its monitors alone does not wait for it without end.
+  return of_osds != 0 || is_data(method) ? of_osds : limit("rados_mon_op_timeout");
 }
 
 std::shared_ptr<Pending> SessionCore::begin(const char* method, Json params, uint32_t timeout_ms,

@@ -106,7 +106,7 @@ export async function startStack(
 
 /** Both, in this process. */
 export async function startAll(
-  { pools = [], settings = {}, ...options }: { blockSize?: number; capacity?: number; pools?: readonly string[]; settings?: Record<string, string> } = {},
+  { pools = [], settings = {}, ...options }: { blockSize?: number; capacity?: number; variablesAfterMs?: number; pools?: readonly string[]; settings?: Record<string, string> } = {},
 ): Promise<{ cluster: Cluster; stack: Stack; stop(): Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), 'curvebs-'));
   const cluster = new Cluster({ folder, ...options });
