@@ -22,6 +22,7 @@ import { objectMethods } from './rpc/methods/objects.js';
 import { poolMethods } from './rpc/methods/pools.js';
 import { snapshotMethods } from './rpc/methods/snapshots.js';
 import { trashMethods } from './rpc/methods/trash.js';
+import { isProcessStopped } from './rpc/process-watch.js';
 import { RpcServer } from './rpc/server.js';
 import { finishReleases } from './service/admin/release.js';
 import { clusterId } from './service/cluster.js';
@@ -72,7 +73,7 @@ export async function startDaemon(config: Config, hooks: DaemonHooks): Promise<D
     await options.start();
     undo.push(() => options.stop());
     const ctx = new Context({
-      store, backends, clientConfig: (entity) => ({ ...centralOptions(config, entity), ...optionTexts(options, entity) }), graceMs: config.graceMs, log,
+      store, backends, clientConfig: (entity) => ({ ...centralOptions(config, entity), ...optionTexts(options, entity) }), graceMs: config.graceMs, isStopped: isProcessStopped, log,
       layerWorker: nativeLayerWorker,
     });
     releaseWithSessions(ctx);

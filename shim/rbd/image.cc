@@ -17,7 +17,7 @@ namespace cbd::rbd {
 
 namespace {
 
-// A close must not hang on a daemon that is stopped; a session's end closes its images anyway.
+// What the daemon is told and can do without must not hang on one that is stopped (a session's end closes its images anyway).
 constexpr uint32_t kCloseTimeoutMs = 5000;
 // A client's quiesce callbacks must leave the daemon time for the rest.
 constexpr uint32_t kHooksTimeoutMs = 5000;
@@ -158,6 +158,11 @@ Reply Image::change(const char* method, Json params, const std::function<int(uin
 int Image::flush_head() {
   std::lock_guard<std::mutex> serial(apply_lock_.get());
   return io_->give_up(Own::read);
+}
+
+void Image::tell_listens() {
+  Json params = {{"handle", handle_}, {"quiesce", watchers_.listens()}};
+  at_.client->call("image.listen", std::move(params), kCloseTimeoutMs);
 }
 
 int Image::refresh() {
@@ -445,6 +450,8 @@ void Image::on_call(const std::string& method, const Json& params, std::vector<U
   if (method == "image.changed") {
     error = apply(params.at("state"), std::move(fds), Taking::message);
     watchers_.notify_update();
+  } else if (method == "image.ping") {
+    // That it is answered is all that is asked.
   } else if (method == "image.giveUp") {
     return give_up(params, answer);
   } else if (method == "image.quiesce") {
@@ -480,6 +487,7 @@ void Image::on_reconnect() {
   if (is_ours && own == Own::write) params["own"] = "write";
   if (is_ours && own == Own::read) params["own"] = "read";
   if (!is_ours) io_->forget_leave();
+  if (watchers_.listens()) params["listens"] = true;
   Reply reply = at_.client->call("image.attach", std::move(params));
   int error = reply.error;
   // Lost once more meanwhile, or the daemon is busy: that says nothing about the image, and the next connection asks again.

@@ -80,6 +80,9 @@ class Image : public control::Listener, public CompletionOwner, public control::
   Reply change(const char* method, Json params, const std::function<int(uint64_t, uint64_t)>& progress = {});
   // Makes durable what this handle wrote to the head, and writes no more without new leave. Returns 0 or -errno.
   int flush_head();
+  // Tells the daemon whether there are quiesce watchers, which it asks before a snapshot. One that is away hears it when the image is
+  // attached again.
+  void tell_listens();
   // Asks the daemon for the state anew. Returns 0 or -errno.
   int refresh();
 

@@ -89,6 +89,8 @@ int Watchers::quiesce(uint32_t timeout_ms) {
   return 0;
 }
 
+bool Watchers::listens() { return !handles(&Watcher::quiesce).empty(); }
+
 void Watchers::unquiesce() {
   for (uint64_t handle : handles(&Watcher::unquiesce)) run(handle, &Watcher::unquiesce);
 }
@@ -129,7 +131,9 @@ int rbd_quiesce_watch(rbd_image_t image, rbd_update_callback_t quiesce_cb, rbd_u
                       void* arg, uint64_t* handle) {
   return guarded([&] {
     if (image == nullptr || handle == nullptr || quiesce_cb == nullptr || unquiesce_cb == nullptr) return -EINVAL;
-    *handle = Image::from(image)->watchers().add_quiesce(quiesce_cb, unquiesce_cb, arg);
+    Image& to = *Image::from(image);
+    *handle = to.watchers().add_quiesce(quiesce_cb, unquiesce_cb, arg);
+    to.tell_listens();
     return 0;
   });
 }
@@ -139,8 +143,13 @@ void rbd_quiesce_complete(rbd_image_t image, uint64_t handle, int r) {
 }
 
 int rbd_quiesce_unwatch(rbd_image_t image, uint64_t handle) {
-  if (image == nullptr) return -EINVAL;
-  return Image::from(image)->watchers().remove(handle);
+  return guarded([&] {
+    if (image == nullptr) return -EINVAL;
+    Image& from = *Image::from(image);
+    const int error = from.watchers().remove(handle);
+    if (error == 0) from.tell_listens();
+    return error;
+  });
 }
 
 }  // extern "C"

@@ -27,6 +27,8 @@ class Watchers {
   // Returns 0, the first error that a watcher gave, or -ETIMEDOUT.
   int quiesce(uint32_t timeout_ms);
   void unquiesce();
+  // Whether there is a quiesce watcher.
+  bool listens();
   // What rbd_quiesce_complete says.
   void quiesce_done(uint64_t handle, int result);
 

@@ -5,11 +5,24 @@ import { readFileSync } from 'node:fs';
 export function isProcessAlive(pid: number): boolean {
   if (pid <= 0) return true;
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // The state stands behind the name, which may itself hold parentheses.
-    const state = stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3);
-    return state !== 'Z' && state !== 'X';
+    return !['Z', 'X'].includes(stateOf(pid));
   } catch (error) {
     return !(error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ESRCH'));
   }
+}
+
+/** True while all of it is stopped by a signal (SIGSTOP, SIGTSTP): it does nothing, and so answers nothing. */
+export function isProcessStopped(pid: number): boolean {
+  if (pid <= 0) return false;
+  try {
+    return stateOf(pid) === 'T';
+  } catch {
+    return false;
+  }
+}
+
+function stateOf(pid: number): string {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  // It stands behind the name, which may itself hold parentheses.
+  return stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3);
 }

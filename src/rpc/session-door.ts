@@ -4,6 +4,7 @@ import type { Identity } from '../access/identity.js';
 import type { PeerCredentials } from '../native/addon.js';
 import type { Context } from '../service/context.js';
 import { ServiceError } from '../service/errors.js';
+import { afterOwnTime } from '../service/own-time.js';
 import { described, firstOwnHandle, type Session, type SessionIdentity } from '../service/sessions.js';
 import type { Socket } from 'node:net';
 import { Connection, type Answer } from './connection.js';
@@ -150,12 +151,15 @@ export class SessionDoor {
    */
   private async isOver(session: Session): Promise<boolean> {
     const owns = (): boolean => [...session.handles.values()].some(({ holds, mayStillWrite }) => holds === 'write' || mayStillWrite);
-    const until = Date.now() + this.door.ctx.sessions.graceMs;
     this.door.ctx.sessions.disconnected(session);
-    while (owns() && isProcessAlive(this.peer.pid) && Date.now() < until && !this.stopping()) {
+    let isLate = false;
+    const stopWaiting = afterOwnTime(this.door.ctx.sessions.graceMs, () => { isLate = true; });
+    while (owns() && isProcessAlive(this.peer.pid) && !isLate && !this.stopping()) {
       await new Promise((resolve) => { setTimeout(resolve, reconnectPollMs); });
-      if (session.channel !== undefined) return false;
+      if (session.channel !== undefined) break;
     }
+    stopWaiting();
+    if (session.channel !== undefined) return false;
     return !this.stopping();
   }
 }

@@ -21,6 +21,8 @@ export interface ServiceOptions {
   readonly log: (line: string) => void;
   /** How long a process that is alive may take to drain and flush before its volume is taken from it. */
   readonly drainMs?: number;
+  /** Whether a process stands still (SIGSTOP), so that waiting for its answer is in vain. */
+  readonly isStopped?: (pid: number) => boolean;
   /** What copies and merges layers; without it those calls are refused. */
   readonly layerWorker?: LayerWorker;
   /** Milliseconds since the epoch; tests replace it. */
@@ -33,6 +35,7 @@ export class Context {
   readonly clientConfig: (entity: string) => Readonly<Record<string, string>>;
   readonly log: (line: string) => void;
   readonly drainMs: number;
+  readonly isStopped: (pid: number) => boolean;
   readonly sessions: Sessions;
   readonly ops: Ops;
   readonly objectWatches = new ObjectWatches();
@@ -63,6 +66,7 @@ export class Context {
     this.log = options.log;
     this.worker = options.layerWorker;
     this.drainMs = options.drainMs ?? 10_000;
+    this.isStopped = options.isStopped ?? (() => false);
     this.clock = options.now ?? Date.now;
     this.ops = new Ops(options.store, this.clock);
     this.sessions = new Sessions(options.store, { graceMs: options.graceMs, log: options.log });

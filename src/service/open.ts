@@ -20,6 +20,8 @@ export interface OpenRequest {
   readonly handle: number;
   /** Attach: what the client believes to hold. */
   readonly own?: string;
+  /** Attach: it has quiesce watchers. */
+  readonly listens?: boolean;
 }
 
 /** ENOENT for a missing image or snapshot; EEXIST where the handle is taken. */
@@ -36,7 +38,7 @@ export async function openImage(ctx: Context, session: Session, request: OpenReq
   const image = refOf(record);
   const open: OpenImage = {
     session, handle: request.handle, image, readOnly: request.readOnly, snapId: requestedSnap(record, request),
-    holds: holdForOpener(ctx, image), mayStillWrite: false, fenced: false, layers: new Set(), mayShow: new Set(), alsoShows: new Set(), attached: true,
+    holds: holdForOpener(ctx, image), mayStillWrite: false, fenced: false, listens: request.listens ?? false, layers: new Set(), mayShow: new Set(), alsoShows: new Set(), attached: true,
   };
   await ctx.sessions.opened(open);
   try {
@@ -57,6 +59,7 @@ export async function attachImage(ctx: Context, session: Session, request: OpenR
     if (known) await ctx.sessions.closed(known);
     return openImage(ctx, session, request);
   }
+  known.listens = request.listens ?? false;
   // It was asked to give up, and the question or its answer was lost: it is asked again when it is back.
   if (known.mayStillWrite && (request.own ?? 'write') === 'write') known.holds = 'write';
   return stateFor(ctx, known, new Set());

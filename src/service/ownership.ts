@@ -6,7 +6,7 @@ import { imageById } from './images.js';
 import { limitImage } from './qos.js';
 import { isShared, layerIn, layerTag, readChain } from './layers.js';
 import { imageKey, keys, type Hold, type ImageRecord, type ImageRef, type LayerRecord } from './records.js';
-import type { OpenImage, Session } from './sessions.js';
+import { answerMs, type OpenImage, type Session } from './sessions.js';
 import { readRecord, transact, type Tx } from './transact.js';
 import { makeLayer, whereabouts } from './volumes.js';
 import type { Store } from '../store/store.js';
@@ -89,7 +89,14 @@ async function untilGivenUp(ctx: Context, open: OpenImage, before: Hold, to: 'no
   for (;;) {
     // At once: no state that goes out from now on may say otherwise.
     open.holds = to;
-    const outcome = await ctx.sessions.askOne(open, 'image.giveUp', { params: { to, serial: ctx.nextSerial() } }, ctx.drainMs);
+    const question = { params: { to, serial: ctx.nextSerial() } };
+    const patience = before === 'write' ? ctx.drainMs : Math.min(answerMs, ctx.drainMs);
+    let outcome = await ctx.sessions.askOne(open, 'image.giveUp', question, patience);
+    if (outcome === 'late' && before !== 'write') {
+      // One that stands still reads nothing, and forgets what it knew first thing when it goes on: nobody needs to wait for it.
+      if (ctx.isStopped(open.session.identity.pid)) return ctx.sessions.record(open.session);
+      outcome = await ctx.sessions.askOne(open, 'image.giveUp', question, ctx.drainMs - patience);
+    }
     if (outcome === 'late') return fence(ctx, open, { wasWriter: before === 'write' });
     // One that could not flush has nothing to keep either.
     if (outcome !== 'gone') return ctx.sessions.record(open.session);

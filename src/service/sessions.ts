@@ -2,6 +2,7 @@
 // ends. It knows nothing of sockets; a Channel stands for one.
 import type { Store } from '../store/store.js';
 import { ServiceError } from './errors.js';
+import { afterOwnTime } from './own-time.js';
 import { imageKey, keys, type Hold, type ImageRef, type SessionRecord } from './records.js';
 import { transact } from './transact.js';
 
@@ -45,6 +46,8 @@ export interface OpenImage {
   mayStillWrite: boolean;
   /** It was taken for dead while it was not: its volume has been taken from it. */
   fenced: boolean;
+  /** Its client wants to be asked before a snapshot (rbd_quiesce_watch), also where it writes nothing. */
+  listens: boolean;
   /** The layers that its process has open, by the ids that it was told. */
   layers: ReadonlySet<string>;
   /** Those, and layers of earlier states as long as it has not said that it has taken a later one: it may still read them. */
@@ -97,7 +100,8 @@ type DropListener = (open: OpenImage) => Promise<void>;
 
 const idBlock = 1000;
 const firstId = 4100;
-const answerMs = 2000;
+/** How long the daemon waits for a mere answer, where nothing needs to be drained first. */
+export const answerMs = 2000;
 
 export class Sessions {
   private readonly live = new Map<number, Session>();
@@ -109,7 +113,7 @@ export class Sessions {
   private readonly sleepers: (() => void)[] = [];
   private nextId = 0;
   private reservedUpTo = 0;
-  private readonly timers = new Set<NodeJS.Timeout>();
+  private readonly grace = new Set<() => void>();
 
   constructor(private readonly store: Store, private readonly options: { graceMs: number; log: (line: string) => void }) {}
 
@@ -136,7 +140,7 @@ export class Sessions {
   }
 
   stop(): void {
-    for (const timer of this.timers) clearTimeout(timer);
+    for (const stopWaiting of this.grace) stopWaiting();
   }
 
   async begin(identity: SessionIdentity, channel: Channel): Promise<Session> {
@@ -256,8 +260,8 @@ export class Sessions {
       message.passed?.sent();
       return 'gone';
     }
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<'late'>((resolve) => { timer = setTimeout(() => resolve('late'), ms); });
+    let stopWaiting = (): void => undefined;
+    const late = new Promise<'late'>((resolve) => { stopWaiting = afterOwnTime(ms, () => resolve('late')); });
     const asked = channel.ask(method, { handle: open.handle, ...message.params }, message.passed).then(() => {
       message.onAnswer?.();
       return 'answered' as const;
@@ -269,7 +273,7 @@ export class Sessions {
       return 'gone' as const;
     });
     const outcome = await Promise.race([asked, late]);
-    clearTimeout(timer);
+    stopWaiting();
     return outcome;
   }
 
@@ -304,7 +308,7 @@ export class Sessions {
     const session = new Session(record.id, record);
     this.live.set(session.id, session);
     for (const { handle, image, readOnly, snapId, holds } of record.opens) {
-      this.remember({ session, handle, image, readOnly, snapId, holds, mayStillWrite: false, fenced: false, layers: new Set(), mayShow: new Set(), alsoShows: new Set(), attached: false });
+      this.remember({ session, handle, image, readOnly, snapId, holds, mayStillWrite: false, fenced: false, listens: false, layers: new Set(), mayShow: new Set(), alsoShows: new Set(), attached: false });
     }
   }
 
@@ -336,12 +340,11 @@ export class Sessions {
   }
 
   private afterGrace(action: () => Promise<void>): void {
-    const timer = setTimeout(() => {
-      this.timers.delete(timer);
+    const stopWaiting = afterOwnTime(this.options.graceMs, () => {
+      this.grace.delete(stopWaiting);
       void action();
-    }, this.options.graceMs);
-    timer.unref();
-    this.timers.add(timer);
+    }, { keepsProcess: false });
+    this.grace.add(stopWaiting);
   }
 
   /** What cannot be released or written down must not keep the rest from it. */

@@ -115,6 +115,26 @@ R.create(io, 'plain', 8 << 20)
     t.equal(await slow.end(), 0);
   });
 
+  await t.test('one that is stopped while it only has the image open holds up neither a snapshot nor a writer, and reads what was written meanwhile', async (t) => {
+    const stopped = await Interactive.start(served.clientEnv, WRITER);
+    await stopped.ask('read 300');
+    stopped.signal('SIGSTOP');
+    const started = Date.now();
+    const other = await Interactive.start(served.clientEnv, WRITER);
+    t.equal(await other.ask('write 300 77'), 'ok');
+    t.comment(`the write took ${Date.now() - started} ms with all of Python`);
+    await python(served, "with rbd.Image(io, 'cow') as i: i.create_snap('beside')");
+    t.comment(`with the snapshot ${Date.now() - started} ms`);
+    t.equal(await other.ask('write 301 78'), 'ok');
+    stopped.signal('SIGCONT');
+    t.equal(await stopped.ask('read 301'), '78');
+    t.equal(await stopped.ask('read 300'), '77');
+    t.equal(await stopped.ask('write 300 79'), 'ok');
+    t.equal(await other.ask('read 300'), '79');
+    t.strictSame([await stopped.end(), await other.end()], [0, 0]);
+    t.notMatch(served.lastLog, /is taken from it/);
+  });
+
   await t.test('one that dies in the middle of being quiesced does not either', async (t) => {
     const dying = await Interactive.start(served.clientEnv, QUIESCED('cow', 'os.kill(os.getpid(), 9)'));
     const started = Date.now();

@@ -53,7 +53,7 @@ t.test('an owner that neither answers nor dies is fenced: what it writes later r
   await t.rejects(takeOwnership(s.ctx, first, 'read'), refusal('ESHUTDOWN'));
 });
 
-t.test('a snapshot waits for nobody who is silent: it is refused, and the others go on', async (t) => {
+t.test('a snapshot of a plain head that one who is silent may write to is refused, and the others go on all the while', async (t) => {
   let isMute = false;
   const mute = (await s.session(() => (isMute ? new Promise<object>(() => undefined) : {}))).session;
   const { session, asked } = await s.session();
@@ -62,7 +62,7 @@ t.test('a snapshot waits for nobody who is silent: it is refused, and the others
   const open = await openIn(session, 'b');
   isMute = true;
   await t.rejects(createSnapshot(s.ctx, open.image, { name: 's' }), refusal('ETIMEDOUT'));
-  t.strictSame(asked, ['image.quiesce', 'image.resume']);
+  t.strictSame(asked, ['image.ping']);
   await s.ctx.sessions.end(mute, { orderly: false });
   t.ok(await createSnapshot(s.ctx, open.image, { name: 's' }));
 });
@@ -85,4 +85,67 @@ t.test('readers share; one that dies while it is asked is no obstacle', async (t
   await takeOwnership(s.ctx, w, 'write');
   t.equal(w.holds, 'write');
   t.equal(third.holds, 'none');
+});
+
+t.test('before a snapshot of a head that one owns only who listens is asked, before the owner, and one that is silent is left out', async (t) => {
+  // Long: whoever is waited for in vain lets this test time out.
+  const patient = await startTestService({ drainMs: 3_600_000 });
+  t.teardown(() => patient.close());
+  const order: string[] = [];
+  const stopped = new Set<string>();
+  const make = async (who: string, listens: boolean): Promise<OpenImage> => {
+    const { session } = await patient.session((method) => {
+      if (stopped.has(who)) return new Promise<object>(() => undefined);
+      order.push(`${method} ${who}`);
+      return {};
+    });
+    const { accesses } = await openImage(patient.ctx, session, { at, name: 'd', readOnly: false, handle: 1, listens });
+    releaseAll(accesses);
+    return session.open(1);
+  };
+  await createImage(patient.ctx, (await patient.session()).session, { at, name: 'd', size: MiB, options: {} });
+  const owner = await make('owner', false);
+  await createSnapshot(patient.ctx, owner.image, { name: 'first' });
+  await takeOwnership(patient.ctx, owner, 'write');
+  await make('idle', false);
+  await make('listener', true);
+  order.length = 0;
+  stopped.add('idle');
+  await createSnapshot(patient.ctx, owner.image, { name: 'second' });
+  t.strictSame(order.splice(0, 4), ['image.ping owner', 'image.ping listener', 'image.quiesce listener', 'image.quiesce owner']);
+  t.strictSame(order.sort(), ['image.resume listener', 'image.resume owner']);
+  await takeOwnership(patient.ctx, owner, 'read');
+  stopped.add('listener');
+  order.length = 0;
+  await createSnapshot(patient.ctx, owner.image, { name: 'third' });
+  t.strictSame(order, ['image.changed owner']);
+});
+
+t.test('a reader whose process is stopped is not waited for, and reads again when it goes on; one that is only slow is', async (t) => {
+  const stopped = new Set<number>();
+  const patient = await startTestService({ drainMs: 3_600_000, isStopped: (pid) => stopped.has(pid) });
+  t.teardown(() => patient.close());
+  let goOn = (): void => undefined;
+  const isOver = new Promise<void>((resolve) => { goOn = resolve; });
+  const { session: silent } = await patient.session(async () => {
+    await isOver;
+    return {};
+  });
+  const { session } = await patient.session();
+  await createImage(patient.ctx, session, { at, name: 'e', size: MiB, options: {} });
+  const open = async (by: Session): Promise<OpenImage> => {
+    releaseAll((await openImage(patient.ctx, by, { at, name: 'e', readOnly: false, handle: 1 })).accesses);
+    return by.open(1);
+  };
+  const writer = await open(session);
+  await createSnapshot(patient.ctx, writer.image, { name: 's' });
+  const reader = await open(silent);
+  t.equal(reader.holds, 'read');
+  stopped.add(process.pid);
+  await takeOwnership(patient.ctx, writer, 'write');
+  t.strictSame([writer.holds, reader.holds, reader.fenced], ['write', 'none', false]);
+  stopped.clear();
+  goOn();
+  await takeOwnership(patient.ctx, reader, 'read');
+  t.strictSame([writer.holds, reader.holds], ['read', 'read']);
 });

@@ -112,6 +112,10 @@ export const imageMethods: Methods = {
     noteWriter(call.ctx, await openFor(call, 'rwx'));
     return done;
   },
+  'image.listen': async (call) => {
+    (await openFor(call, 'rx')).listens = call.params.flag('quiesce');
+    return done;
+  },
   'image.watchers': async (call) => ({ result: { watchers: watchersOf(call.ctx, await openFor(call, 'rx')) } }),
 
   'image.metadata.get': async (call) => {
@@ -191,7 +195,7 @@ async function openRequest(call: Call): Promise<OpenRequest> {
   if (!params.has('id') && !params.has('name')) throw new ServiceError('EINVAL', 'name or id must be given');
   const request: OpenRequest = {
     at, ...params.optionalText('name'), ...params.optionalText('id'), ...params.optionalText('snap'), ...params.optionalNumber('snapId'),
-    readOnly: params.flag('readOnly', false), handle: params.number('handle'), ...params.optionalText('own'),
+    readOnly: params.flag('readOnly', false), handle: params.number('handle'), ...params.optionalText('own'), listens: params.flag('listens', false),
   };
   // Opening for writing asks for the right to write, but whether the image exists may be known to whoever reads.
   if (!request.readOnly) {
