@@ -205,19 +205,26 @@ void remember_option(rados_t cluster, const char* name, const char* value) {
   std::string plain = name;
   std::replace(plain.begin(), plain.end(), ' ', '_');
   if (!concerns_ceph(plain)) return;
-  std::vector<std::shared_ptr<Connection>> connected;
   {
     std::lock_guard lock(all().mutex);
-    Side& side = all().sides[cluster];
-    side.options.emplace_back(plain, value);
-    for (const auto& [key, known] : side.connections) {
-      if (!key.starts_with(std::to_string(generation.load()) + '\n')) continue;
-      if (auto connection = known.lock()) connected.push_back(std::move(connection));
-    }
+    all().sides[cluster].options.emplace_back(plain, value);
   }
-  for (const auto& connection : connected) {
-    rados()->rados_conf_set(connection->handle(), plain.c_str(), value);
+  for (const auto& real : real_clusters(cluster)) rados()->rados_conf_set(real.get(), plain.c_str(), value);
+}
+
+RealClusters real_clusters(rados_t cluster) {
+  RealClusters connected;
+  Sides* const sides = existing;
+  if (sides == nullptr) return connected;
+  const std::string ours = std::to_string(generation.load()) + '\n';
+  std::lock_guard lock(sides->mutex);
+  const auto side = sides->sides.find(cluster);
+  if (side == sides->sides.end()) return connected;
+  for (const auto& [key, known] : side->second.connections) {
+    if (!key.starts_with(ours)) continue;
+    if (auto connection = known.lock()) connected.emplace_back(connection, connection->handle());
   }
+  return connected;
 }
 
 void forget_cluster(rados_t cluster) {

@@ -2,7 +2,9 @@
 // options. Knows the real librados, and nothing of images.
 #pragma once
 
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "ceph/rados.h"
 
@@ -16,6 +18,10 @@ int connect_pool(rados_t cluster, rados_ioctx_t io);
 // The client of `cluster` set an option: what is about images and time limits goes to its real clusters too,
 // now and later.
 void remember_option(rados_t cluster, const char* name, const char* value);
+
+// The real rados_t of every cluster that `cluster` is connected to; they stay connected while this is held.
+using RealClusters = std::vector<std::shared_ptr<void>>;
+RealClusters real_clusters(rados_t cluster);
 
 // `cluster` is being shut down.
 void forget_cluster(rados_t cluster);

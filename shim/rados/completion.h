@@ -31,6 +31,18 @@ class Completion {
     run();
   }
 
+  // The real library's completion that will end this one; null when it is about to go.
+  void set_carrier(rados_completion_t real) {
+    std::lock_guard lock(mutex_);
+    carrier_ = real;
+  }
+  // What `use` makes of the carrier, which stays meanwhile; 0 where there is none.
+  template <class Use>
+  int with_carrier(Use use) {
+    std::lock_guard lock(mutex_);
+    return carrier_ == nullptr ? 0 : use(carrier_);
+  }
+
   void wait();               // until complete
   void wait_with_callback(); // until the callbacks have returned as well
   bool is_complete();
@@ -50,6 +62,7 @@ class Completion {
   bool called_back_ = false;
   int64_t result_ = 0;
   uint64_t version_ = 0;
+  rados_completion_t carrier_ = nullptr;
 };
 
 }  // namespace cbd::rados

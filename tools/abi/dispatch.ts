@@ -13,11 +13,15 @@ const byHand = new Set([
   'rados_omap_get_end',
   'rados_release_read_op',
   'rados_release_write_op',
+  'rados_aio_cancel',
+  'rados_aio_watch_flush',
   'rados_conf_set',
   'rados_ioctx_create',
   'rados_ioctx_create2',
   'rados_ioctx_set_namespace',
   'rados_shutdown',
+  'rados_wait_for_latest_osdmap',
+  'rados_watch_flush',
   'rbd_aio_close',
   'rbd_aio_open',
   'rbd_aio_open_by_id',
@@ -29,10 +33,8 @@ const byHand = new Set([
   'rbd_set_image_notification',
 ]);
 
-// What we answer for a pool on a real Ceph too: its name and id here, and what belongs to our own handle. (A
-// completion of ours does not know the real one that carries it, so none can be cancelled.)
+// What we answer for a pool on a real Ceph too: its name and id here, and what belongs to our own handle.
 const alwaysOurs = new Set([
-  'rados_aio_cancel',
   'rados_ioctx_cct',
   'rados_ioctx_destroy',
   'rados_ioctx_get_cluster',
