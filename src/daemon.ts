@@ -6,7 +6,7 @@ import { newKey } from './access/key.js';
 import type { UserRecords } from './access/user.js';
 import type { Backend } from './backend/backend.js';
 import { openCephBackend } from './backend/ceph.js';
-import { CurvebsBackend } from './backend/curvebs/curvebs.js';
+import { CurvebsBackend, type OwnNames } from './backend/curvebs/curvebs.js';
 import { openLocalBackend } from './backend/local.js';
 import type { Cluster } from './ceph/command.js';
 import { StoredOptions } from './ceph/stored-options.js';
@@ -30,6 +30,7 @@ import { Context } from './service/context.js';
 import { releaseWithSessions } from './service/endings.js';
 import { startMerging } from './service/merge.js';
 import { poolAdmin } from './service/pool-admin.js';
+import { keys } from './service/records.js';
 import { createPool, listPools } from './service/pools.js';
 import { sessionAdmin } from './service/session-admin.js';
 import { daemonStatus } from './service/status.js';
@@ -67,7 +68,7 @@ export async function startDaemon(config: Config, hooks: DaemonHooks): Promise<D
     const store = await openStore(config);
     undo.push(() => store.close());
     undo.push(await holdPlace(store, config, hooks));
-    const backends = await openBackends(config, log);
+    const backends = await openBackends(config, store, log);
     undo.push(() => Promise.all([...backends.values()].map((backend) => backend.close())));
     const options = new StoredOptions(store);
     await options.start();
@@ -146,14 +147,25 @@ async function holdPlace(store: Store, config: Config, hooks: DaemonHooks): Prom
   });
 }
 
-async function openBackends(config: Config, log: (line: string) => void): Promise<Map<string, Backend>> {
+/** They need to outlive the daemon, not the host. */
+function ownNamesIn(store: Store): OwnNames {
+  return {
+    add: async (name) => void await store.commit({ changes: [{ put: keys.ownName(name), value: name }], survives: 'process-death' }),
+    remove: async (name) => void await store.commit({ changes: [{ remove: keys.ownName(name) }], survives: 'process-death' }),
+    list: async () => (await store.list({ prefix: keys.ownNames })).map(({ value }) => value),
+  };
+}
+
+async function openBackends(config: Config, store: Store, log: (line: string) => void): Promise<Map<string, Backend>> {
   const backends = new Map<string, Backend>([['local', await openLocalBackend(config.localRoot)], ['ceph', openCephBackend({ log })]]);
   if (config.curvebsMds.length > 0) {
     const password = config.curvebsRootPasswordFile === undefined ? undefined : (await readFile(config.curvebsRootPasswordFile, 'utf8')).trim();
-    backends.set('curvebs', new CurvebsBackend({
+    const curvebs = new CurvebsBackend({
       mds: config.curvebsMds, nebdSocket: config.curvebsNebdSocket, owner: config.curvebsOwner, snapshotClone: config.curvebsSnapshotClone, timeoutMs: config.requestTimeoutMs, log,
-      ...(password === undefined ? {} : { rootPassword: password }),
-    }));
+      ownNames: ownNamesIn(store), ...(password === undefined ? {} : { rootPassword: password }),
+    });
+    await curvebs.closeEarlier();
+    backends.set('curvebs', curvebs);
   }
   const first = backends.get(config.defaultBackend);
   if (!first) throw new ConfigError([`default_backend = "${config.defaultBackend}", but curvebs_mds names no MDS`]);

@@ -55,6 +55,8 @@ std::shared_ptr<block::Device> take_volume(const Napi::Object& from, uint64_t by
     options.block = static_cast<uint32_t>(block);
   options.socket = nebd.Get("socket").As<Napi::String>();
   options.file = nebd.Get("file").As<Napi::String>();
+  // The daemon made it unique, and must know it: what it leaves open when it is killed is closed by the next one.
+  options.add_random = false;
   return std::make_shared<block::NebdVolume>(options);
 }
 

@@ -217,6 +217,9 @@ export const keys = {
   untrimmedLayers: 'untrimmed/',
   /** An image whose writer died or fell silent, and may still have writes under way. */
   unfenced: (image: ImageRef) => `unfenced/${ofImage(image)}`,
+  /** Under which a daemon itself has a volume open in nebd-server. */
+  ownName: (name: string) => `nebd-name/${name}`,
+  ownNames: 'nebd-name/',
   op: (op: string) => `op/${op}`,
   ops: 'op/',
   session: (id: number) => `session/${id}`,

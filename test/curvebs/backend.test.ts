@@ -207,6 +207,43 @@ t.test('a session is given the same names by a restarted daemon, which so can cl
   await later.close();
 });
 
+t.test('what a daemon had open itself when it was killed is closed by the next one', async (test) => {
+  const { backend, cluster } = await setUp(test);
+  await backend.createDirectory(place);
+  await backend.createVolume(place, 'layer-1', 10 * GIB);
+  const names = new Set<string>();
+  const ownNames = { add: async (name: string) => void names.add(name), remove: async (name: string) => void names.delete(name), list: async () => [...names] };
+  const make = (): CurvebsBackend => new CurvebsBackend({
+    mds: cluster.mdsAddresses, nebdSocket: cluster.nebdSocket, owner: 'cbd2rbd', snapshotClone: [], timeoutMs: 5000, log: () => undefined, ownNames,
+  });
+  const killed = make();
+  await killed.openVolume(place, 'layer-1', { writable: true, session: 0, handle: 1 });
+  await killed.openVolume(place, 'layer-1', { writable: false, session: 0, handle: 2 });
+  killed.forgetVolumes(0, 2);
+  test.equal(names.size, 1, 'what was closed is not remembered');
+  const [name] = names;
+  const itself = await NebdSession.connect(cluster.nebdSocket, 1000);
+  const file = await itself.open(name!);
+  // A write is under way when the daemon is killed.
+  let carryOut = (): void => undefined;
+  cluster.faults.holdUntil = ({ method }) => (method === 'Write' ? new Promise<void>((resolve) => (carryOut = resolve)) : undefined);
+  void itself.write(file, 0, Buffer.alloc(4096, 1)).catch(() => undefined);
+  while ((cluster.nebdServer.counts.get('Write') ?? 0) === 0) await pause(1);
+  itself.close();
+  names.add('cbd:cbd2rbd-elsewhere-0-1-9.0//openstack/volumes/layer-1_cinder_:');
+  const next = make();
+  let isClosed = false;
+  const closing = next.closeEarlier().then(() => (isClosed = true));
+  while ((cluster.nebdServer.counts.get('CloseFile') ?? 0) === 0) await pause(1);
+  test.notOk(isClosed, 'closing waits for what was under way');
+  carryOut();
+  await closing;
+  test.same(cluster.nebd.names(), []);
+  test.same([...names].map((each) => each.includes('elsewhere')), [true], 'and what another host\'s daemon had open is left to that');
+  await backend.removeVolume(place, 'layer-1');
+  for (const each of [killed, next]) await each.close();
+});
+
 t.test('a removal waits a while for a volume that is in use, and then says so', async (test) => {
   const { backend, cluster } = await setUp(test);
   await backend.createDirectory(place);

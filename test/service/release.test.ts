@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { checkRecords } from '../../src/service/admin/check.js';
+import { backends } from '../lib/backends.js';
 import { groundFor, startOn } from './crash-ground.js';
 import { before } from './crash-operations.js';
 
@@ -15,11 +16,12 @@ t.setTimeout(240_000);
 const child = join(dirname(fileURLToPath(import.meta.url)), 'release-child.js');
 const maxPoints = 40;
 
-t.test('an image that is being handed back is never lost', async (t) => {
+for (const backend of backends) t.test(`on ${backend}: an image that is being handed back is never lost`, async (t) => {
   let released = 0;
-  for (let n = 1; n <= maxPoints; n += 1) {
+  // A start on CurveBS takes longer: not every point is cut there.
+  for (let n = 1; n <= maxPoints; n += backend === 'local' ? 1 : 3) {
     const dir = mkdtempSync(join(tmpdir(), 'cbd-c-'));
-    const ground = await groundFor('local', dir);
+    const ground = await groundFor(backend, dir);
     const process_ = spawn(process.execPath, [child, dir, String(n), JSON.stringify(ground.settings)], { stdio: ['ignore', 'pipe', 'pipe'] });
     let [stdout, stderr] = ['', ''];
     process_.stdout.on('data', (text: Buffer) => { stdout += text.toString(); });
@@ -33,7 +35,9 @@ t.test('an image that is being handed back is never lost', async (t) => {
     const client = await d.client();
     const { images } = await client.call('image.list', { at: { pool: 1, namespace: '' } }) as { images: { name: string }[] };
     const isVolume = ground.volumes().has('a');
-    t.not(images.length === 1, isVolume, `cut ${n}: an image or a volume (${images.length} images, volume: ${String(isVolume)})`);
+    // On CurveBS a volume in a pool's directory is an image, too: once handed back it is listed as one.
+    const isImage = images.length === 1 && !(isVolume && backend === 'curvebs');
+    t.not(isImage, isVolume, `cut ${n}: an image or a volume (${images.length} images, volume: ${String(isVolume)})`);
     if (isVolume) {
       released += 1;
       t.ok((await ground.read('a', before)).equals(Buffer.alloc(before, 0x5a)), `cut ${n}: the volume has all bytes`);

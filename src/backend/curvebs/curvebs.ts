@@ -16,6 +16,13 @@ const GIB = 1024 ** 3;
 const CAPACITY = 'topology_metric_cluster_logical_capacity';
 const ALLOCATED = 'topology_metric_cluster_logical_alloc';
 
+/** The names under which this daemon itself has volumes open in nebd-server, kept where the next daemon finds them. */
+export interface OwnNames {
+  add(name: string): Promise<void>;
+  remove(name: string): Promise<void>;
+  list(): Promise<string[]>;
+}
+
 export interface CurvebsOptions {
   /** host:port of every MDS. */
   readonly mds: readonly string[];
@@ -29,6 +36,8 @@ export interface CurvebsOptions {
   /** How long a call may take, with its retries. */
   readonly timeoutMs: number;
   readonly log: (line: string) => void;
+  /** Absent: what a killed daemon had open stays so for half a minute. */
+  readonly ownNames?: OwnNames;
 }
 
 /** How long a removal waits for a volume that is "in use": a client that closed it is forgotten within this time. */
@@ -45,6 +54,9 @@ interface Given {
   /** 0: not known. */
   readonly pid: number;
 }
+
+/** The session number of the daemon's own work. */
+const OWN_SESSION = 0;
 
 /** How many leftovers are closed at a time; on a real cluster each takes up to a second. */
 const CLOSING_AT_ONCE = 8;
@@ -70,6 +82,17 @@ export class CurvebsBackend implements Backend {
     // A slash in a pool's name makes no directory within a directory.
     this.defaults = { owner, dir: (pool) => `/${pool.replaceAll('/', '%2F')}` };
     this.mds = new MdsClient({ addresses: mds, timeoutMs, ...(rootPassword === undefined ? {} : { rootPassword }) });
+  }
+
+  /**
+   * Before anything else is done: closes what an earlier daemon on this host had open itself. Closing waits for what that daemon
+   * had under way, so that none of it arrives after what this one writes to the same place.
+   */
+  async closeEarlier(): Promise<void> {
+    const own = this.options.ownNames;
+    const left = (await own?.list() ?? []).filter((name) => name.startsWith(`cbd:cbd2rbd-${this.host}-`));
+    const closed = await this.closeNames(left);
+    for (const name of closed) await own?.remove(name);
   }
 
   async createDirectory(place: Place): Promise<void> {
@@ -118,8 +141,10 @@ export class CurvebsBackend implements Backend {
   async shrinkVolume(place: Place, name: string, size: number, usedSize: number): Promise<void> {
     const [path, owner] = this.volumePath(place, name);
     const nebd = await NebdSession.connect(this.options.nebdSocket, this.options.timeoutMs);
+    const opened = nebdName(this.token('trim'), path, owner);
+    await this.options.ownNames?.add(opened);
     try {
-      const file = await nebd.open(nebdName(this.token('trim'), path, owner));
+      const file = await nebd.open(opened);
       try {
         await zeroTail(nebd, file, { from: size, to: usedSize }, (offset) => this.mds.isAllocated(path, owner, offset));
       } finally {
@@ -127,6 +152,7 @@ export class CurvebsBackend implements Backend {
       }
     } finally {
       nebd.close();
+      await this.options.ownNames?.remove(opened);
     }
   }
 
@@ -178,6 +204,7 @@ export class CurvebsBackend implements Backend {
     const isLasting = as.session > 0 && !as.beside;
     const token = isLasting ? `cbd2rbd-${this.host}-${as.session}-${as.handle}.${as.generation ?? 0}` : this.token(String(as.session));
     const file = nebdName(token, path, owner);
+    if (as.session === OWN_SESSION) await this.options.ownNames?.add(openedName(file, process.pid));
     const given = (this.given.get(as.session) ?? []).filter((each) => each.file !== file);
     this.given.set(as.session, [...given, { handle: as.handle, path, file, pid: as.pid ?? 0 }]);
     const blockSize = info.blocksize === 512 ? 512 : 4096;
@@ -185,7 +212,13 @@ export class CurvebsBackend implements Backend {
   }
 
   forgetVolumes(session: number, handle: number): void {
-    this.keep(session, (this.given.get(session) ?? []).filter((each) => each.handle !== handle));
+    const given = this.given.get(session) ?? [];
+    this.keep(session, given.filter((each) => each.handle !== handle));
+    if (session !== OWN_SESSION) return;
+    for (const { file } of given.filter((each) => each.handle === handle)) {
+      // One that stays is closed once more by the next daemon, which harms nobody.
+      this.options.ownNames?.remove(openedName(file, process.pid)).catch((error: unknown) => this.options.log(`an open name stays recorded: ${String(error)}`));
+    }
   }
 
   /** A client that died has left its volumes in nebd-server's table, and "in use"; from a fenced one they are taken. */
@@ -193,7 +226,7 @@ export class CurvebsBackend implements Backend {
     const given = this.given.get(session) ?? [];
     const path = volume && this.volumePath(volume.place, volume.name)[0];
     this.keep(session, path === undefined ? [] : given.filter((each) => each.path !== path));
-    await this.closeLeftovers(given.filter((each) => each.pid > 0 && (path === undefined || each.path === path)));
+    await this.closeNames(given.filter((each) => each.pid > 0 && (path === undefined || each.path === path)).map(({ file, pid }) => openedName(file, pid)));
   }
 
   /** The volumes that sessions on this host have open, and under which names nebd-server knows them. */
@@ -268,21 +301,25 @@ export class CurvebsBackend implements Backend {
     else this.given.delete(session);
   }
 
-  private async closeLeftovers(given: readonly Given[]): Promise<void> {
-    if (given.length === 0) return;
+  /** Closes what is open under those names. Never fails; returns those that are not open any more. */
+  private async closeNames(names: readonly string[]): Promise<string[]> {
+    const closed: string[] = [];
+    if (names.length === 0) return closed;
     const failed = (error: unknown): void => this.options.log(`volumes of a process that is gone stay open in nebd-server for half a minute: ${String(error)}`);
     const nebd = await NebdSession.connect(this.options.nebdSocket, Math.min(this.options.timeoutMs, CLOSING_MS)).catch(failed);
-    if (!nebd) return;
-    const queue = [...given];
+    if (!nebd) return closed;
+    const queue = [...names];
     const work = async (): Promise<void> => {
-      for (let next = queue.pop(); next; next = queue.pop()) {
+      for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
         // OpenFile of a name that is open answers with its fd. One that is refused is of a volume that is gone.
-        const fd = await nebd.openOnly(openedName(next.file, next.pid)).catch(() => undefined);
-        if (fd !== undefined) await nebd.closeFile(fd).catch(failed);
+        const fd = await nebd.openOnly(name).catch(() => undefined);
+        const isClosed = fd === undefined || await nebd.closeFile(fd).then(() => true, (error: unknown) => failed(error));
+        if (isClosed === true) closed.push(name);
       }
     };
-    await Promise.all(Array.from({ length: Math.min(CLOSING_AT_ONCE, given.length) }, work));
+    await Promise.all(Array.from({ length: Math.min(CLOSING_AT_ONCE, names.length) }, work));
     nebd.close();
+    return closed;
   }
 }
 
