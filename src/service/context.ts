@@ -44,8 +44,8 @@ export class Context {
   readonly poolLocks = new KeyedLock();
   /** Images (imageKey) that are just being removed: who wants to open one waits for the outcome. */
   readonly removing = new Set<string>();
-  /** Volumes that are to go and could not be removed yet, by name. */
-  readonly unremoved = new Map<string, IntentRecord>();
+  /** Volumes that are to go and could not be removed yet, by name, and why not. */
+  readonly unremoved = new Map<string, { readonly intent: IntentRecord; readonly reason: string }>();
   /** Volumes that somebody reads beside all records: they are not removed meanwhile. */
   private readonly pins = new Map<string, number>();
   /** Set where removals are tried again. */

@@ -150,7 +150,7 @@ async function relink(tx: Tx, image: ImageRef, { borders, base }: { borders: rea
   if (links === 0) throw new ServiceError('EAGAIN', `image ${record.name} changed meanwhile`);
   const { size } = base.layer.record;
   if (becomesHead && record.size > size) throw new ServiceError('EAGAIN', `image ${record.name} grew meanwhile`);
-  base.layer.adopt(tx, becomesHead ? { size: record.size } : { refs: links, frozen: true });
+  await base.layer.adopt(tx, becomesHead ? { size: record.size } : { refs: links, frozen: true });
   const condemned: IntentRecord[] = [];
   for (let i = 0; i < links; i += 1) condemned.push(...await release(tx, base.from));
   return condemned;

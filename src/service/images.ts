@@ -50,7 +50,7 @@ export async function createImage(ctx: Context, session: Session, request: Creat
       const made = await transact(ctx.store, async (tx) => {
         if (await tx.get(keys.imageName(at, name))) throw new ServiceError('EEXIST', `image ${name} exists`);
         await requireNamespace(tx, at);
-        layer.adopt(tx);
+        await layer.adopt(tx);
         tx.put(keys.image(record), record);
         tx.put(keys.imageName(at, name), id);
         return finish(tx, { id, order: record.order });

@@ -163,7 +163,7 @@ async function makeHead(ctx: Context, image: ImageRecord): Promise<void> {
       const now = await tx.get<ImageRecord>(keys.image(image));
       if (!now || now.head || now.size !== image.size) throw new ServiceError('EAGAIN', `image ${image.name} changed meanwhile`);
       // The image's link to its newest layer becomes the new layer's.
-      layer.adopt(tx, { parent: now.top });
+      await layer.adopt(tx, { parent: now.top });
       tx.put(keys.image(image), { ...now, head: true, top: { layer: layer.record.id, overlap: now.size } });
     });
   } catch (error) {

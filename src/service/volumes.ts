@@ -14,9 +14,9 @@ import { transact, type Tx } from './transact.js';
 /** A layer whose volume is made; it counts only once a transaction has called `adopt`. */
 export interface NewLayer {
   readonly record: LayerRecord;
-  /** In a transaction: the layer exists from now on, as it is made or as `changes` say. */
-  adopt(tx: Tx, changes?: Partial<LayerRecord>): void;
-  /** Removes the volume again, where the transaction was refused. */
+  /** In a transaction: the layer exists from now on, as it is made or as `changes` say. EIO where it was abandoned. */
+  adopt(tx: Tx, changes?: Partial<LayerRecord>): Promise<void>;
+  /** Removes the volume again, where the transaction was refused. One that was carried out after all (its answer was lost) keeps it. */
   abandon(): Promise<void>;
 }
 
@@ -45,7 +45,9 @@ export async function makeLayer(ctx: Context, { pool, image, kind, size }: Layer
   await makeVolume(ctx, record);
   return {
     record,
-    adopt(tx, changes) {
+    async adopt(tx, changes) {
+      const intent = await tx.get<IntentRecord>(keys.intent(id));
+      if (intent?.why !== 'create') throw new ServiceError('EIO', `volume ${id} was abandoned meanwhile`);
       tx.put(keys.layer(id), { ...record, ...changes });
       tx.remove(keys.intent(id));
     },
@@ -74,21 +76,36 @@ export function condemnVolume(tx: Tx, layer: LayerRecord): IntentRecord {
   return intent;
 }
 
-/** Removes an intended volume. Where the backend cannot just now, or somebody still reads it, the intent stays and it is tried again. */
+/** Removes an intended volume. Where that cannot be done just now, or somebody still reads it, the intent stays and it is tried again. */
 export async function finishRemoval(ctx: Context, intent: IntentRecord): Promise<void> {
   try {
-    const { backend, place } = await whereabouts(ctx, intent.pool);
-    const isRead = ctx.isPinned(intent.volume) || (backend.rules.losesRemoved && ctx.sessions.isShown(intent.volume));
-    if (isRead) throw new ServiceError('EBUSY', 'it is still being read');
-    faultPoint('backend');
-    await backend.removeVolume(place, intent.volume);
-    faultPoint('backend');
+    if (intent.why === 'remove' || await condemnAbandoned(ctx, intent)) await removeCondemned(ctx, intent);
+    ctx.unremoved.delete(intent.volume);
   } catch (error) {
-    ctx.log(`volume ${intent.volume} cannot be removed yet: ${String(error)}`);
-    ctx.unremoved.set(intent.volume, intent);
-    return;
+    const reason = error instanceof Error ? error.message : String(error);
+    const known = ctx.unremoved.get(intent.volume);
+    if (known?.reason !== reason) ctx.log(`volume ${intent.volume} cannot be removed yet: ${reason}`);
+    ctx.unremoved.set(intent.volume, { intent, reason });
   }
-  ctx.unremoved.delete(intent.volume);
+}
+
+/** From now on the volume cannot be adopted. False where it was already. */
+async function condemnAbandoned(ctx: Context, { volume }: IntentRecord): Promise<boolean> {
+  return transact(ctx.store, async (tx) => {
+    const intent = await tx.get<IntentRecord>(keys.intent(volume));
+    if (!intent) return false;
+    tx.put(keys.intent(volume), { ...intent, why: 'remove' } satisfies IntentRecord);
+    return true;
+  });
+}
+
+async function removeCondemned(ctx: Context, intent: IntentRecord): Promise<void> {
+  const { backend, place } = await whereabouts(ctx, intent.pool);
+  const isRead = ctx.isPinned(intent.volume) || (backend.rules.losesRemoved && ctx.sessions.isShown(intent.volume));
+  if (isRead) throw new ServiceError('EBUSY', 'it is still being read');
+  faultPoint('backend');
+  await backend.removeVolume(place, intent.volume);
+  faultPoint('backend');
   await ctx.store.commit({ changes: [{ remove: keys.intent(intent.volume) }], survives: 'process-death' });
 }
 
@@ -98,7 +115,7 @@ const retryMs = 2000;
 export function startRemoving(ctx: Context): () => Promise<void> {
   let running: Promise<void> | undefined;
   const round = async (): Promise<void> => {
-    for (const intent of [...ctx.unremoved.values()]) await finishRemoval(ctx, intent).catch((error: unknown) => ctx.log(`removing volumes: ${String(error)}`));
+    for (const { intent } of [...ctx.unremoved.values()]) await finishRemoval(ctx, intent);
     running = undefined;
   };
   ctx.retryRemovals = () => {

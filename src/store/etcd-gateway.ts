@@ -17,11 +17,15 @@ export class EtcdGateway {
     if (endpoints.length === 0) throw new StoreError('etcd: no endpoint is configured');
   }
 
-  /** One call. StoreError with what etcd said, or where no endpoint answers. */
-  async call<T>(method: string, body: object): Promise<T> {
+  /**
+   * One call. StoreError with what etcd said, or where no endpoint answers. `onRetry` is called before it is sent again: an endpoint that
+   * did not answer may have carried it out.
+   */
+  async call<T>(method: string, body: object, onRetry: () => void = () => undefined): Promise<T> {
     const failures: string[] = [];
     for (let i = 0; i < this.endpoints.length; i += 1) {
       if (this.closed) throw new StoreError('etcd: the store is closed');
+      if (i > 0) onRetry();
       const at = (this.current + i) % this.endpoints.length;
       try {
         const reply = await this.post(this.endpoints[at] ?? '', method, body);

@@ -70,11 +70,33 @@ class EtcdStore implements Store {
   async commit({ when, changes }: Transaction): Promise<CommitResult> {
     checkChanges(changes);
     faultPoint('store');
+    let wasSentBefore = false;
     const { succeeded, header } = await this.gateway.call<Header & { succeeded?: boolean }>('kv/txn', {
       compare: (when ?? []).map((condition) => this.compareOf(condition)), success: changes.map((change) => this.requestOf(change)),
-    });
+    }, () => { wasSentBefore = true; });
     faultPoint('store');
-    return { done: succeeded === true, revision: Number(header.revision) };
+    if (succeeded === true) return { done: true, revision: Number(header.revision) };
+    const earlier = wasSentBefore ? await this.doneBefore(changes) : undefined;
+    return { done: earlier !== undefined, revision: earlier ?? Number(header.revision) };
+  }
+
+  /**
+   * The revision at which these changes are all there: they were carried out by an endpoint whose answer was lost, and that is why the
+   * conditions do not hold any more.
+   */
+  private async doneBefore(changes: readonly Change[]): Promise<number | undefined> {
+    const revisions = new Set<number>();
+    for (const change of changes) {
+      if ('removePrefix' in change) {
+        if ((await this.list({ prefix: change.removePrefix, limit: 1 })).length > 0) return undefined;
+        continue;
+      }
+      const entry = await this.get('put' in change ? change.put : change.remove);
+      if (entry?.value !== ('put' in change ? change.value : undefined)) return undefined;
+      if (entry) revisions.add(entry.revision);
+    }
+    const [revision, ...others] = revisions;
+    return others.length > 0 ? undefined : revision;
   }
 
   async grantLease(ttlSeconds: number): Promise<number> {

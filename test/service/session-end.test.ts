@@ -20,49 +20,12 @@ import { removeImage } from '../../src/service/remove.js';
 import { sessionAdmin } from '../../src/service/session-admin.js';
 import { storedUsers } from '../../src/service/users.js';
 import { openSqliteStore } from '../../src/store/sqlite.js';
-import { StoreError, type Store } from '../../src/store/store.js';
+import { FarStore } from '../lib/far-store.js';
 import { RpcClient } from '../lib/rpc-client.js';
 import { startTestService, type TestService } from '../lib/service.js';
 
 const at = { pool: 1, namespace: '' };
 const refusal = (errno: string) => ({ name: 'ServiceError', errno });
-
-/** A store as far away as another host: each call takes a turn of the event loop. What `refuse` says of a commit's keys fails as on a full disk. */
-class FarStore implements Store {
-  refuse: (key: string) => boolean = () => false;
-  before: (call: string, key: string) => Promise<void> | void = () => undefined;
-
-  constructor(private readonly near: Store) {}
-
-  async get(key: string): ReturnType<Store['get']> {
-    await this.turn('get', key);
-    return this.near.get(key);
-  }
-
-  async list(options: Parameters<Store['list']>[0]): ReturnType<Store['list']> {
-    await this.turn('list', options.prefix);
-    return this.near.list(options);
-  }
-
-  async commit(transaction: Parameters<Store['commit']>[0]): ReturnType<Store['commit']> {
-    const [first] = transaction.changes;
-    const key = first === undefined ? '' : 'put' in first ? first.put : 'remove' in first ? first.remove : first.removePrefix;
-    await this.turn('commit', key);
-    if (this.refuse(key)) throw new StoreError('store.db: database or disk is full');
-    return this.near.commit(transaction);
-  }
-
-  grantLease = (seconds: number): Promise<number> => this.near.grantLease(seconds);
-  keepLeaseAlive = (lease: number): Promise<boolean> => this.near.keepLeaseAlive(lease);
-  revokeLease = (lease: number): Promise<void> => this.near.revokeLease(lease);
-  watch: Store['watch'] = (prefix, onEvents) => this.near.watch(prefix, onEvents);
-  close = (): Promise<void> => this.near.close();
-
-  private async turn(call: string, key: string): Promise<void> {
-    await this.before(call, key);
-    await new Promise((resolve) => { setImmediate(resolve); });
-  }
-}
 
 interface Far extends TestService {
   readonly far: FarStore;
@@ -180,7 +143,7 @@ t.test('a store that is full when a client leaves does not end the daemon, and t
   const { session } = await s.session();
   await createImage(s.ctx, session, { at, name: 'a', size: 4096, options: {} });
   await client.call('image.open', { at, name: 'a', handle: 1 });
-  s.far.refuse = (key) => key.startsWith('session/');
+  s.far.refuse = (keys) => keys.some((key) => key.startsWith('session/'));
   await client.die();
   await until(() => s.log.some((line) => line.includes('full')));
   t.equal(s.ctx.sessions.get(client.sessionId), undefined);

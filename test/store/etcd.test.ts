@@ -1,6 +1,7 @@
 // The store on a real etcd: the contract, endpoints that do not answer, and watches that outlive a restart of etcd.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -70,6 +71,36 @@ await t.test('an endpoint that does not answer is passed over; none at all is na
   t.ok((await store.commit({ changes: [{ put: 'a', value: '1' }] })).done);
   await store.close();
   await t.rejects(open('/none/', [dead]), { name: 'StoreError', message: new RegExp(dead) });
+});
+
+await t.test('a commit whose answer is lost on the way is known to be done, and one that was not carried out to be refused', async (t) => {
+  let isLosing = false;
+  const server = createHttpServer((request, response) => {
+    const parts: Buffer[] = [];
+    request.on('data', (part: Buffer) => parts.push(part));
+    request.on('end', () => {
+      void fetch(`${endpoint}${request.url}`, { method: 'POST', body: Buffer.concat(parts) }).then(async (answer) => {
+        const text = await answer.text();
+        if (isLosing) response.destroy();
+        else response.end(text);
+      });
+    });
+  });
+  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+  t.teardown(() => { server.close(); });
+  const { port } = server.address() as { port: number };
+  const store = await open('/lost/', [`http://127.0.0.1:${port}`, endpoint]);
+  const put = (value: string, revision: number) => store.commit({ when: [{ key: 'a', revision }], changes: [{ put: 'a', value }, { put: 'b', value }, { remove: 'c' }] });
+  isLosing = true;
+  const first = await put('1', 0);
+  t.strictSame(first, { done: true, revision: (await store.get('b'))?.revision });
+  await store.close();
+  isLosing = false;
+  const again = await open('/lost/', [`http://127.0.0.1:${port}`, endpoint]);
+  isLosing = true;
+  t.equal((await again.commit({ when: [{ key: 'a', revision: 0 }], changes: [{ put: 'a', value: '2' }, { put: 'd', value: '2' }] })).done, false);
+  t.equal((await again.get('a'))?.value, '1');
+  await again.close();
 });
 
 await t.test('what etcd refuses is a StoreError with its words', async (t) => {

@@ -25,26 +25,25 @@ export interface Released {
   readonly size: number;
 }
 
-/** ENOTEMPTY with snapshots; EBUSY while it is open; EEXIST where the directory has a volume of the image's name. */
+/**
+ * ENOTEMPTY with snapshots; EBUSY while it is open; EEXIST where the directory has a volume of the image's name. One that failed halfway
+ * (the store did not answer) is finished by another try, or by the next start.
+ */
 export async function releaseImage(ctx: Context, path: string): Promise<Released> {
   const { image } = await imageAt(ctx, path);
-  if (image.namespace !== '') throw new ServiceError('EOPNOTSUPP', `image ${path} is in a namespace, which directories do not have`);
-  if (image.snaps.length > 0) throw new ServiceError('ENOTEMPTY', `image ${path} has snapshots, which a volume cannot keep`);
-  requireUnused(ctx, image);
   const { backend, place } = await whereabouts(ctx, image.dataPool ?? image.pool);
-  const top = await readRecord<{ volume: string }>(ctx.store, keys.layer(image.top.layer));
-  if (top?.volume !== image.name && await backend.statVolume(place, image.name)) throw new ServiceError('EEXIST', `${place.dir} has a volume ${image.name} already`);
-  if (image.parent) await flattenImage(ctx, image, {});
+  const isBegun = await ctx.store.get(keys.release(image.id)) !== undefined;
+  if (!isBegun) await prepareRelease(ctx, image, path);
   const key = imageKey(image);
   return ctx.imageLocks.run(key, async () => {
     // Who wants to open it waits for the lock, and finds it gone.
     ctx.removing.add(key);
     try {
       requireUnused(ctx, image);
-      await makePlain(ctx, image);
+      if (!isBegun) await makePlain(ctx, image);
       const record = await imageById(ctx, image);
       const asked: ReleaseRecord = { image: { pool: record.pool, namespace: '', id: record.id }, layer: record.top.layer, to: record.name };
-      await transact(ctx.store, (tx) => { tx.put(keys.release(record.id), asked); });
+      if (!isBegun) await transact(ctx.store, (tx) => { tx.put(keys.release(record.id), asked); });
       faultPoint('backend');
       await finishRelease(ctx, record.id);
       return { backend: backend.kind, dir: place.dir, volume: record.name, size: record.size };
@@ -52,6 +51,17 @@ export async function releaseImage(ctx: Context, path: string): Promise<Released
       ctx.removing.delete(key);
     }
   });
+}
+
+/** What may keep the image from being handed back is looked for, or done, while others may still use it. */
+async function prepareRelease(ctx: Context, image: ImageRecord, path: string): Promise<void> {
+  if (image.namespace !== '') throw new ServiceError('EOPNOTSUPP', `image ${path} is in a namespace, which directories do not have`);
+  if (image.snaps.length > 0) throw new ServiceError('ENOTEMPTY', `image ${path} has snapshots, which a volume cannot keep`);
+  requireUnused(ctx, image);
+  const { backend, place } = await whereabouts(ctx, image.dataPool ?? image.pool);
+  const top = await readRecord<{ volume: string }>(ctx.store, keys.layer(image.top.layer));
+  if (top?.volume !== image.name && await backend.statVolume(place, image.name)) throw new ServiceError('EEXIST', `${place.dir} has a volume ${image.name} already`);
+  if (image.parent) await flattenImage(ctx, image, {});
 }
 
 /** At start: releases that a crash cut short. */
@@ -67,6 +77,9 @@ async function finishRelease(ctx: Context, id: string): Promise<void> {
   const layer = await readRecord<{ volume: string; pool: number }>(ctx.store, keys.layer(asked.layer));
   if (layer && layer.volume !== asked.to) {
     const { backend, place } = await whereabouts(ctx, layer.pool);
+    if (await isChanged(ctx, asked) && await backend.statVolume(place, layer.volume)) {
+      return transact(ctx.store, (tx) => { tx.remove(keys.release(id)); });
+    }
     try {
       await backend.renameVolume(place, layer.volume, asked.to);
     } catch (error) {
@@ -78,6 +91,12 @@ async function finishRelease(ctx: Context, id: string): Promise<void> {
   // The volume is no longer ours, so that removing the records leaves it alone.
   if (layer) await removeLocked(ctx, asked.image, { keepsVolumes: true, also: (tx) => { tx.remove(keys.release(id)); } });
   else await transact(ctx.store, (tx) => { tx.remove(keys.release(id)); });
+}
+
+/** It was used again since: its asker was told that it failed, and nothing has been done yet. */
+async function isChanged(ctx: Context, { image, layer }: ReleaseRecord): Promise<boolean> {
+  const record = await readRecord<ImageRecord>(ctx.store, keys.image(image));
+  return record !== undefined && (record.top.layer !== layer || !record.head || record.snaps.length > 0);
 }
 
 /** Copies a chain into one plain layer, where it is none. */
@@ -95,7 +114,7 @@ async function makePlain(ctx: Context, ref: ImageRef): Promise<void> {
       requireUnused(ctx, image);
       if (!now || now.top.layer !== image.top.layer || now.size !== image.size || now.snaps.length > 0) throw new ServiceError('EAGAIN', `image ${image.name} changed meanwhile`);
       await layerIn(tx, image.top.layer);
-      layer.adopt(tx);
+      await layer.adopt(tx);
       tx.put(keys.image(ref), { ...now, top: { layer: layer.record.id, overlap: image.size }, head: true });
       return release(tx, image.top.layer);
     });
