@@ -58,7 +58,7 @@ export async function releaseOwnershipOf(ctx: Context, session: Session, how: { 
 
 /** The same for one handle. */
 export async function releaseOwnership(ctx: Context, open: OpenImage, how: { orderly: boolean }): Promise<void> {
-  if (open.holds === 'write' && !how.orderly) await noteUnfenced(ctx.store, open.image);
+  if (open.holds === 'write' && !how.orderly) await noteUnfenced(ctx.store, open.image, 'dead');
   open.holds = 'none';
 }
 
@@ -112,24 +112,30 @@ export async function fence(ctx: Context, open: OpenImage, how: { wasWriter: boo
   open.fenced = true;
   open.holds = 'none';
   if (how.wasWriter) {
-    await noteUnfenced(ctx.store, open.image);
+    await noteUnfenced(ctx.store, open.image, 'silent');
     await fenceHead(ctx, await imageById(ctx, open.image), { victim: open.session });
   }
   await ctx.sessions.record(open.session);
 }
 
-/** Before anything is built on what a dead writer left: what it had sent, and is still under way, must not arrive afterwards. */
+/**
+ * Before anything is built on what a dead writer left: what it had sent, and is still under way, must not arrive afterwards. A silent one
+ * from which the volume could not be taken (the disk was full) may still write by itself, whatever the backend.
+ */
 export async function fenceDeadWriter(ctx: Context, image: ImageRecord): Promise<void> {
-  if (!await ctx.store.get(keys.unfenced(image))) return;
+  const writer = await readRecord<true | Writer>(ctx.store, keys.unfenced(image));
+  if (writer === undefined) return;
   const layer = image.head ? await readRecord<LayerRecord>(ctx.store, keys.layer(image.top.layer)) : undefined;
-  const isNeeded = layer !== undefined && (await whereabouts(ctx, layer.pool)).backend.rules.fencesDead === true;
+  const isNeeded = layer !== undefined && (writer === 'silent' || (await whereabouts(ctx, layer.pool)).backend.rules.fencesDead === true);
   if (isNeeded) await fenceHead(ctx, image, {});
   else await ctx.store.commit({ changes: [{ remove: keys.unfenced(image) }], survives: 'process-death' });
 }
 
-/** Stays noted until it is done, also over a restart of the daemon. */
-async function noteUnfenced(store: Store, image: ImageRef): Promise<void> {
-  await store.commit({ changes: [{ put: keys.unfenced(image), value: 'true' }], survives: 'process-death' });
+type Writer = 'dead' | 'silent';
+
+/** Stays noted until it is done, also over a restart of the daemon. (Earlier ones noted `true`, for dead.) */
+async function noteUnfenced(store: Store, image: ImageRef, writer: Writer): Promise<void> {
+  await store.commit({ changes: [{ put: keys.unfenced(image), value: JSON.stringify(writer) }], survives: 'process-death' });
 }
 
 /**

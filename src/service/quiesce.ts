@@ -10,7 +10,8 @@ import { tellState } from './state.js';
 
 /**
  * Runs `change` with every writer of the image quiesced (drained, flushed, holding its writes), then lets them go on with the state
- * of then. Holds the image's lock. ETIMEDOUT where a writer of a plain head does not answer, EIO where one cannot flush: nothing is changed then.
+ * of then. Holds the image's lock. ETIMEDOUT where a writer of a plain head does not answer, EIO where one cannot flush, and what the backend says
+ * where it cannot take the head's volume from a silent one: nothing is changed then.
  */
 export async function whileQuiesced<T>(ctx: Context, image: ImageRef, reason: string, change: (record: ImageRecord) => Promise<T>): Promise<T> {
   return ctx.imageLocks.run(imageKey(image), async () => {
@@ -63,7 +64,12 @@ async function quiesceWriters(ctx: Context, record: ImageRecord, reason: string)
     await resumeAll(ctx, record, quiesced);
     throw holdsNotStill(slow);
   }
-  for (const open of late) await fence(ctx, open, { wasWriter: true });
+  try {
+    for (const open of late) await fence(ctx, open, { wasWriter: true });
+  } catch (error) {
+    await resumeAll(ctx, record, quiesced);
+    throw error;
+  }
   return quiesced;
 }
 

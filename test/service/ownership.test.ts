@@ -2,6 +2,7 @@
 import { openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { ServiceError } from '../../src/service/errors.js';
 import { createImage } from '../../src/service/images.js';
 import { releaseAll } from '../../src/service/layers.js';
 import { openImage } from '../../src/service/open.js';
@@ -148,4 +149,33 @@ t.test('a reader whose process is stopped is not waited for, and reads again whe
   goOn();
   await takeOwnership(patient.ctx, reader, 'read');
   t.strictSame([writer.holds, reader.holds], ['read', 'read']);
+});
+
+t.test('a full disk while a silent owner is fenced: nobody gets its volume, nobody is left waiting, and the next try fences it', async (t) => {
+  let isMute = false;
+  const mute = (await s.session((method) => (isMute && method !== 'image.ping' ? new Promise<object>(() => undefined) : {}))).session;
+  const { session: other, asked } = await s.session();
+  await createImage(s.ctx, other, { at, name: 'full', size: MiB, options: {} });
+  const first = await openIn(mute, 'full');
+  releaseAll((await openImage(s.ctx, other, { at, name: 'full', readOnly: false, handle: 1, listens: true })).accesses);
+  const second = other.open(1);
+  await createSnapshot(s.ctx, first.image, { name: 's' });
+  await takeOwnership(s.ctx, first, 'write');
+  const before = await headPath(first);
+  const stale = openSync(before.path, 'r+');
+  writeSync(stale, 'flushed', 0);
+  isMute = true;
+  const backend = s.ctx.backends.get('local')!;
+  const { fenceVolume } = backend;
+  backend.fenceVolume = async () => { throw new ServiceError('ENOSPC', 'the disk is full'); };
+  t.teardown(() => { backend.fenceVolume = fenceVolume; });
+  asked.length = 0;
+  await t.rejects(createSnapshot(s.ctx, first.image, { name: 't' }), refusal('ENOSPC'));
+  t.strictSame(asked.filter((method) => method !== 'image.changed'), ['image.ping', 'image.quiesce', 'image.resume'], 'who held still goes on');
+  await t.rejects(takeOwnership(s.ctx, second, 'write'), refusal('ENOSPC'));
+  backend.fenceVolume = fenceVolume;
+  await takeOwnership(s.ctx, second, 'write');
+  const after = await headPath(second);
+  writeSync(stale, 'too late', 0);
+  t.equal(readFileSync(after.path).subarray(0, 8).toString(), 'flushed\0');
 });
