@@ -25,6 +25,7 @@ import { trashMethods } from './rpc/methods/trash.js';
 import { isProcessStopped } from './rpc/process-watch.js';
 import { RpcServer } from './rpc/server.js';
 import { finishReleases } from './service/admin/release.js';
+import { tellParents } from './service/children.js';
 import { clusterId } from './service/cluster.js';
 import { Context } from './service/context.js';
 import { releaseWithSessions } from './service/endings.js';
@@ -80,6 +81,7 @@ export async function startDaemon(config: Config, hooks: DaemonHooks): Promise<D
     releaseWithSessions(ctx);
     await sweepVolumes(ctx);
     await finishReleases(ctx);
+    await tellParents(ctx);
     await ctx.sessions.start();
     undo.push(startRemoving(ctx));
     undo.push(startMerging(ctx));

@@ -1,9 +1,9 @@
 // Which clones were made from which snapshots. Behind: rbd_list_children*, rbd_list_descendants.
 import type { Context } from './context.js';
 import { getPool } from './pools.js';
-import { keys, type ChildRecord, type ImageRecord, type ImageRef, type ParentRecord, type TrashRecord } from './records.js';
+import { keys, type ChildRecord, type ImageRecord, type ImageRef, type LeftRecord, type ParentRecord, type TrashRecord } from './records.js';
 import { dropTrashedSnap } from './snapshots.js';
-import { readRecord, transact } from './transact.js';
+import { readRecord, transact, type Tx } from './transact.js';
 
 export interface Child extends ImageRef {
   readonly poolName: string;
@@ -38,14 +38,30 @@ async function describeChild(ctx: Context, { pool, namespace, id }: ImageRef): P
 
 const compare = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
 
+/** In the transaction that ends it: the clone has no parent any more. Call `childLeft` after the commit; a crash in between is seen to at the next start. */
+export function leaveParent(tx: Tx, { pool, namespace, id }: ImageRef, parent: ParentRecord): LeftRecord {
+  const left = { child: { pool, namespace, id }, parent };
+  tx.remove(keys.child(parent.image, parent.snapId, left.child));
+  tx.put(keys.left(left.child), left);
+  return left;
+}
+
 /** A clone was removed or flattened: a snapshot in the trash that has no other goes, and the parent's marks are put right. */
-export async function childLeft(ctx: Context, parent: ParentRecord): Promise<void> {
+export async function childLeft(ctx: Context, { child, parent }: LeftRecord): Promise<void> {
   const left = await ctx.store.list({ prefix: keys.childrenOfSnap(parent.image, parent.snapId), limit: 1 });
   if (left.length === 0) await dropTrashedSnap(ctx, parent.image, parent.snapId);
   const formats = (await childRecords(ctx, parent.image)).map(({ format }) => format);
   await transact(ctx.store, async (tx) => {
+    tx.remove(keys.left(child));
     const record = await tx.get<ImageRecord>(keys.image(parent.image));
     if (!record || formats.includes(2) || (record.opFeatures & OpFeature.CLONE_PARENT) === 0) return;
     tx.put(keys.image(parent.image), { ...record, opFeatures: record.opFeatures & ~OpFeature.CLONE_PARENT });
   });
+}
+
+/** At start: parents that were not told. */
+export async function tellParents(ctx: Context): Promise<void> {
+  for (const { value } of await ctx.store.list({ prefix: keys.lefts })) {
+    await childLeft(ctx, JSON.parse(value) as LeftRecord).catch((error: unknown) => ctx.log(`a parent is not told yet that a clone is gone: ${String(error)}`));
+  }
 }

@@ -1,6 +1,6 @@
 // A clone becomes an image of its own: what it sees of its parent's layers is copied into one layer of its own, beside all
 // I/O (those layers never change); then the links are changed. Behind: rbd_flatten, rbd_flatten_with_progress.
-import { OpFeature, childLeft } from './children.js';
+import { OpFeature, childLeft, leaveParent } from './children.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { imageById } from './images.js';
@@ -40,7 +40,7 @@ export async function flattenImage(ctx: Context, image: ImageRef, request: Flatt
       await base?.layer.abandon();
       throw error;
     }
-    await childLeft(ctx, record.parent);
+    await childLeft(ctx, { child: { pool: image.pool, namespace: image.namespace, id: image.id }, parent: record.parent });
     await finishRemovals(ctx, intents);
     mergeLater(ctx, image);
     return {};
@@ -145,7 +145,7 @@ async function relink(tx: Tx, image: ImageRef, { borders, base }: { borders: rea
   const becomesHead = base !== undefined && isBorder(record.top) && links === 1 && record.top.overlap === base.length;
   const top = becomesHead ? { layer: base.layer.record.id, overlap: record.size } : moved(record.top);
   tx.put(keys.image(image), { ...record, snaps, top, head: becomesHead || record.head, parent: null, opFeatures: record.opFeatures & ~OpFeature.CLONE_CHILD });
-  tx.remove(keys.child(parent.image, parent.snapId, image));
+  leaveParent(tx, image, parent);
   if (!base) return [];
   if (links === 0) throw new ServiceError('EAGAIN', `image ${record.name} changed meanwhile`);
   const { size } = base.layer.record;

@@ -80,6 +80,12 @@ export interface ParentRecord {
   readonly format: 1 | 2;
 }
 
+/** A clone that left its parent. */
+export interface LeftRecord {
+  readonly child: ImageRef;
+  readonly parent: ParentRecord;
+}
+
 /** A clone, in its parent's index. */
 export interface ChildRecord {
   readonly image: ImageRef;
@@ -209,6 +215,9 @@ export const keys = {
   intents: 'intent/',
   release: (id: string) => `release/${id}`,
   releases: 'release/',
+  /** A clone that is gone, or has no parent any more: the parent may not have been told. */
+  left: (child: ImageRef) => `left/${ofImage(child)}`,
+  lefts: 'left/',
   untrimmed: (layer: string) => `untrimmed/${layer}`,
   child: (parent: ImageRef, snapId: number, child: ImageRef) => `child/${ofImage(parent)}/${snapId}/${ofImage(child)}`,
   childrenOfSnap: (parent: ImageRef, snapId: number) => `child/${ofImage(parent)}/${snapId}/`,

@@ -2,7 +2,7 @@
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { imageByName } from './images.js';
-import { childLeft } from './children.js';
+import { childLeft, leaveParent } from './children.js';
 import { release } from './layers.js';
 import { imageKey, keys, type At, type ImageRecord, type ImageRef } from './records.js';
 import { transact, type Tx } from './transact.js';
@@ -36,14 +36,14 @@ export async function removeImageRecords(ctx: Context, image: ImageRef, options:
 
 /** The same for whoever holds the image's lock. */
 export async function removeLocked(ctx: Context, image: ImageRef, options: RemoveOptions): Promise<void> {
-  const { intents, parent } = await whileNobodyOpens(ctx, image, async (tx) => {
+  const { intents, left } = await whileNobodyOpens(ctx, image, async (tx) => {
     const record = await tx.get<ImageRecord>(keys.image(image));
     if (!record) throw new ServiceError('ENOENT', `there is no image with id ${image.id}`);
     if (record.snaps.some(({ namespace }) => namespace.type === 'user')) throw new ServiceError('ENOTEMPTY', `image ${record.name} has snapshots`);
     if (record.snaps.length > 0) throw new ServiceError('EBUSY', `image ${record.name} has removed snapshots that clones still show`);
     requireUnused(ctx, record);
     const condemned = options.keepsVolumes ? await forget(tx, record.top.layer) : await release(tx, record.top.layer);
-    if (record.parent) tx.remove(keys.child(record.parent.image, record.parent.snapId, image));
+    const left = record.parent ? leaveParent(tx, image, record.parent) : undefined;
     tx.remove(keys.image(image));
     if ((await tx.get<string>(keys.imageName(record, record.name))) === record.id) tx.remove(keys.imageName(record, record.name));
     tx.remove(keys.trash(image));
@@ -52,9 +52,9 @@ export async function removeLocked(ctx: Context, image: ImageRef, options: Remov
     tx.removeAll(keys.metadata(image, ''));
     tx.remove(keys.unfenced(image));
     options.also?.(tx);
-    return { intents: condemned, parent: record.parent };
+    return { intents: condemned, left };
   });
-  if (parent) await childLeft(ctx, parent);
+  if (left) await childLeft(ctx, left);
   await finishRemovals(ctx, intents);
 }
 

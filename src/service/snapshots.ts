@@ -49,15 +49,18 @@ export interface SnapChoice {
 
 /** ENOENT; EBUSY while protected, or with clones of format 1. One with clones of format 2 goes to the trash until the last is gone. */
 export async function removeSnapshot(ctx: Context, image: ImageRef, { op, ...choice }: SnapChoice & { op?: string }): Promise<void> {
+  let trashedId: number | undefined;
   const intents = await ctx.ops.once<IntentRecord[]>(op, (finish) => ctx.imageLocks.run(imageKey(image), () => transact(ctx.store, async (tx) => {
     const record = await tx.get<ImageRecord>(keys.image(image));
     if (!record) throw new ServiceError('ENOENT', `there is no image with id ${image.id}`);
     const snap = choose(record, choice);
+    trashedId = undefined;
     if (snap.isProtected) throw new ServiceError('EBUSY', `snapshot ${snap.name} is protected`);
     const children = await childRecords(ctx, image, snap.id);
     if (children.some(({ format }) => format === 1)) throw new ServiceError('EBUSY', `snapshot ${snap.name} has clones`);
     if (children.length > 0) {
       if (snap.namespace.type === 'trash') throw new ServiceError('EBUSY', `snapshot ${snap.namespace.originalName} still has clones`);
+      trashedId = snap.id;
       tx.put(keys.image(image), trashed(record, snap));
       return finish(tx, []);
     }
@@ -69,12 +72,18 @@ export async function removeSnapshot(ctx: Context, image: ImageRef, { op, ...cho
   await changed(ctx, image);
   await finishRemovals(ctx, intents);
   mergeLater(ctx, image);
+  // Its last clone may have gone while it went to the trash, and found it not there yet.
+  if (trashedId !== undefined && (await childRecords(ctx, image, trashedId)).length === 0) await dropTrashedSnap(ctx, image, trashedId);
 }
 
 /** The last clone of a snapshot in the trash is gone: so is the snapshot. */
 export async function dropTrashedSnap(ctx: Context, image: ImageRef, snapId: number): Promise<void> {
   const record = await imageById(ctx, image).catch(() => undefined);
-  if (record?.snaps.find(({ id }) => id === snapId)?.namespace.type === 'trash') await removeSnapshot(ctx, image, { id: snapId });
+  if (record?.snaps.find(({ id }) => id === snapId)?.namespace.type !== 'trash') return;
+  // Another clone that left at the same moment may have seen to it.
+  await removeSnapshot(ctx, image, { id: snapId }).catch((error: unknown) => {
+    if (!(error instanceof ServiceError) || error.errno !== 'ENOENT') throw error;
+  });
 }
 
 /** ENOENT, EEXIST. RBD takes any name, the empty one too. */

@@ -29,6 +29,12 @@ async function withSnapshot(client: RpcClient): Promise<void> {
   await client.change('snap.create', { handle: 1, name: 's' });
 }
 
+async function withTrashedSnapshot(client: RpcClient): Promise<void> {
+  await withSnapshot(client);
+  await client.change('clone', { at, image: 'a', snap: 's', to: at, name: 'k', options: { cloneFormat: 2 } });
+  await client.change('snap.remove', { handle: 1, name: 's' });
+}
+
 const resize = (size: number): Operation => ({
   async prepare(client, fill) {
     await create(client, 'a');
@@ -82,6 +88,19 @@ export const operations: Readonly<Record<string, Operation>> = {
     prepare: withSnapshot,
     run: (client) => client.change('clone', { at, image: 'a', snap: 's', to: at, name: 'k', options: { cloneFormat: 2 } }),
     outcomes: [[['a', before], ['a@s', before]], [['a', before], ['a@s', before], ['k', before]]],
+  },
+  'removal of a last clone': {
+    prepare: withTrashedSnapshot,
+    run: (client) => client.change('image.remove', { at, name: 'k' }),
+    outcomes: [[['a', before], ['a@(trash)', before], ['k', before]], [['a', before]]],
+  },
+  'flatten of a last clone': {
+    async prepare(client) {
+      await withTrashedSnapshot(client);
+      await client.call('image.open', { at, name: 'k', handle: 2 });
+    },
+    run: (client) => client.change('flatten', { handle: 2 }),
+    outcomes: [[['a', before], ['a@(trash)', before], ['k', before]], [['a', before], ['k', before]]],
   },
   flatten: {
     async prepare(client) {

@@ -45,7 +45,10 @@ async function survey(d: TestDaemon, ground: Ground): Promise<Survey> {
   };
   for (const { name } of (await client.call('image.list', { at }))['images'] as { name: string }[]) {
     const state = await look(name);
-    for (const snap of state['snaps'] as { name: string }[]) await look(name, snap.name);
+    for (const snap of state['snaps'] as { name: string; size: number; namespace: { type: string } }[]) {
+      if (snap.namespace.type === 'user') await look(name, snap.name);
+      else images.push([`${name}@(trash)`, snap.size]);
+    }
   }
   await client.close();
   return { images, short, strays: [...strays] };

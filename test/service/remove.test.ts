@@ -1,9 +1,17 @@
 // Opening and removing at the same moment: one of the two is refused.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import t from 'tap';
-import { createImage } from '../../src/service/images.js';
+import { cloneImage } from '../../src/service/clones.js';
+import { createImage, imageById } from '../../src/service/images.js';
 import { releaseAll } from '../../src/service/layers.js';
 import { openImage } from '../../src/service/open.js';
+import { keys } from '../../src/service/records.js';
 import { removeImage } from '../../src/service/remove.js';
+import { createSnapshot, removeSnapshot } from '../../src/service/snapshots.js';
+import { openSqliteStore } from '../../src/store/sqlite.js';
+import { FarStore } from '../lib/far-store.js';
 import { startTestService } from '../lib/service.js';
 
 const at = { pool: 1, namespace: '' };
@@ -38,4 +46,30 @@ t.test('whatever comes first by how much, never do both succeed', async (t) => {
     outcomes.add(`${opened} ${removed}`);
   }
   t.strictSame([...outcomes].sort(), ['ENOENT removed', 'opened EBUSY']);
+});
+
+t.test('a snapshot that goes to the trash while its last clone goes is gone, too', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'cbd-r-'));
+  const far = new FarStore(openSqliteStore(join(dir, 'store.db')));
+  const s = await startTestService({ store: far });
+  t.teardown(async () => {
+    await s.close();
+    await far.close();
+    rmSync(dir, { recursive: true, force: true });
+  });
+  const { session } = await s.session();
+  const parent = { ...at, ...await createImage(s.ctx, session, { at, name: 'parent', size: 4096, options: {} }) };
+  for (const snap of ['s', 'other']) {
+    await createSnapshot(s.ctx, parent, { name: snap });
+    await cloneImage(s.ctx, session, { at, image: 'parent', snap, to: at, name: `clone of ${snap}`, options: { cloneFormat: 2 } });
+  }
+  let isNow = true;
+  far.before = async (call, key) => {
+    if (!isNow || call !== 'commit' || key !== keys.image(parent)) return;
+    isNow = false;
+    await removeImage(s.ctx, { at, name: 'clone of s' });
+  };
+  await removeSnapshot(s.ctx, parent, { name: 's' });
+  t.notOk(isNow, 'the clone went in between');
+  t.strictSame((await imageById(s.ctx, parent)).snaps.map(({ name }) => name), ['other']);
 });
