@@ -42,19 +42,29 @@ async function readWorld(ctx: Context): Promise<World> {
   };
 }
 
-/** Looks at everything; with `repair`, mends what can be mended without losing data. */
+/**
+ * Looks at everything; with `repair`, mends what can be mended without losing data. Others go on meanwhile: what a second look does not
+ * show as well was only under way, and each repair looks again in its transaction.
+ */
 export async function checkRecords(ctx: Context, options: { repair: boolean }): Promise<Finding[]> {
-  const world = await readWorld(ctx);
-  const drafts = [
-    ...checkImages(ctx, world), ...await checkNames(ctx, world), ...checkRefs(ctx, world), ...await checkVolumes(ctx, world), ...await checkChildren(ctx, world),
-    ...await checkLeftovers(ctx, world), ...await checkOrphans(ctx),
-  ];
+  const first = new Set((await look(ctx)).map(textOf));
+  const drafts = first.size === 0 ? [] : (await look(ctx)).filter((draft) => first.has(textOf(draft)));
   const findings: Finding[] = [];
   for (const { about, problem, repair } of drafts) {
     const isRepaired = options.repair && repair !== undefined && await attempt(ctx, repair.run);
     findings.push({ about, problem, ...(repair ? { repair: repair.what } : {}), isRepaired });
   }
   return findings;
+}
+
+const textOf = ({ about, problem }: Draft): string => `${about}: ${problem}`;
+
+async function look(ctx: Context): Promise<Draft[]> {
+  const world = await readWorld(ctx);
+  return [
+    ...checkImages(ctx, world), ...await checkNames(ctx, world), ...checkRefs(ctx, world), ...await checkVolumes(ctx, world), ...await checkChildren(ctx, world),
+    ...await checkLeftovers(ctx, world), ...await checkOrphans(ctx),
+  ];
 }
 
 async function attempt(ctx: Context, run: () => Promise<void>): Promise<boolean> {
@@ -90,7 +100,7 @@ function checkImages(ctx: Context, world: World): Draft[] {
         about, problem: `its head ${top.id} is frozen`,
         repair: inStore(ctx, 'the next write makes a new head', async (tx) => {
           const now = await tx.get<ImageRecord>(keys.image(image));
-          if (now?.head && now.top.layer === top.id) tx.put(keys.image(image), { ...now, head: false, top: { layer: top.id, overlap: now.size } });
+          if (now?.head && now.top.layer === top.id && (await tx.get<LayerRecord>(keys.layer(top.id)))?.frozen) tx.put(keys.image(image), { ...now, head: false, top: { layer: top.id, overlap: now.size } });
         }),
       });
     }
@@ -116,21 +126,38 @@ async function checkNames(ctx: Context, world: World): Promise<Draft[]> {
     if (isTrashed) continue;
     const about = nameOf(world, image);
     if (named.has(key)) drafts.push({ about, problem: `its name belongs to another image (${named.get(key)})` });
-    else drafts.push({ about, problem: 'its name leads nowhere', repair: inStore(ctx, 'the name is entered', (tx) => { tx.put(key, image.id); }) });
+    else drafts.push({ about, problem: 'its name leads nowhere', repair: inStore(ctx, 'the name is entered', async (tx) => {
+      const isSo = (await tx.get<ImageRecord>(keys.image(image)))?.name === image.name && !await tx.get(keys.trash(image)) && await tx.get(key) === undefined;
+      if (isSo) tx.put(key, image.id);
+    }) });
   }
   for (const [key, id] of named) {
-    if (right.has(key) || drafts.some(({ problem }) => problem.includes(id))) continue;
-    if (world.images.some((image) => image.id === id && keys.imageName(image, image.name) === key)) continue;
-    drafts.push({ about: `name ${key.split('/').slice(3).join('/')}`, problem: `leads to image ${id}, which has no such name`, repair: inStore(ctx, 'the name is removed', (tx) => { tx.remove(key); }) });
+    if (right.has(key)) continue;
+    const [, pool = '', namespace = ''] = key.split('/');
+    const image = { pool: Number(pool), namespace: decodeURIComponent(namespace), id };
+    const isRight = (record: ImageRecord | undefined): boolean => record !== undefined && keys.imageName(record, record.name) === key;
+    if (isRight(world.byKey.get(imageKey(image)))) continue;
+    drafts.push({
+      about: `name ${key.split('/').slice(3).join('/')}`, problem: `leads to image ${id}, which has no such name`,
+      repair: inStore(ctx, 'the name is removed', async (tx) => {
+        if (await tx.get<string>(key) === id && !isRight(await tx.get<ImageRecord>(keys.image(image)))) tx.remove(key);
+      }),
+    });
   }
   return drafts;
 }
 
-function checkRefs(ctx: Context, world: World): Draft[] {
+/** How many links lead to each layer. */
+function countLinks(world: World): ReadonlyMap<string, number> {
   const counted = new Map<string, number>();
   const count = ({ layer }: Link): void => void counted.set(layer, (counted.get(layer) ?? 0) + 1);
   world.images.forEach((image) => linksOf(image).forEach(count));
   world.layers.forEach((layer) => { if (layer.parent) count(layer.parent); });
+  return counted;
+}
+
+function checkRefs(ctx: Context, world: World): Draft[] {
+  const counted = countLinks(world);
   const drafts: Draft[] = [];
   for (const layer of world.layers.values()) {
     const refs = counted.get(layer.id) ?? 0;
@@ -143,7 +170,8 @@ function checkRefs(ctx: Context, world: World): Draft[] {
         about, problem,
         repair: inStore(ctx, `the record says ${refs}`, async (tx) => {
           const now = await tx.get<LayerRecord>(keys.layer(layer.id));
-          if (now && now.refs === layer.refs) tx.put(keys.layer(layer.id), { ...now, refs });
+          // Whoever adds a link or takes one away writes the layer's record, and this transaction fails then.
+          if (now && now.refs === layer.refs && countLinks(await readWorld(ctx)).get(layer.id) === refs) tx.put(keys.layer(layer.id), { ...now, refs });
         }),
       });
     }
@@ -174,6 +202,11 @@ async function checkVolumes(ctx: Context, world: World): Promise<Draft[]> {
   return drafts;
 }
 
+/** Whether an image's record says what the entry at `key` says. */
+function isChildOf(image: ImageRecord | undefined, key: string): boolean {
+  return image?.parent ? keys.child(image.parent.image, image.parent.snapId, image) === key : false;
+}
+
 async function checkChildren(ctx: Context, world: World): Promise<Draft[]> {
   const drafts: Draft[] = [];
   const entered = new Map((await ctx.store.list({ prefix: 'child/' })).map(({ key, value }) => [key, JSON.parse(value) as ChildRecord]));
@@ -187,14 +220,18 @@ async function checkChildren(ctx: Context, world: World): Promise<Draft[]> {
     if (!entered.has(key)) {
       drafts.push({
         about: nameOf(world, image), problem: 'its parent does not know of it',
-        repair: inStore(ctx, 'it is entered as a child', (tx) => { tx.put(key, { image: ref, format } satisfies ChildRecord); }),
+        repair: inStore(ctx, 'it is entered as a child', async (tx) => {
+          if (isChildOf(await tx.get<ImageRecord>(keys.image(ref)), key)) tx.put(key, { image: ref, format } satisfies ChildRecord);
+        }),
       });
     }
   }
   for (const [key, child] of entered) {
     // A snapshot of the clone may still stand on the parent after a flatten of its head; the record of the clone says so itself.
     if (wanted.has(key) || world.byKey.get(imageKey(child.image))?.snaps.some((snap) => snap.parent !== null)) continue;
-    drafts.push({ about: `clone ${child.image.id}`, problem: 'is entered as a child of an image that is not its parent', repair: inStore(ctx, 'the entry is removed', (tx) => { tx.remove(key); }) });
+    drafts.push({ about: `clone ${child.image.id}`, problem: 'is entered as a child of an image that is not its parent', repair: inStore(ctx, 'the entry is removed', async (tx) => {
+      if (!isChildOf(await tx.get<ImageRecord>(keys.image(child.image)), key)) tx.remove(key);
+    }) });
   }
   return drafts;
 }
@@ -207,7 +244,9 @@ async function checkLeftovers(ctx: Context, world: World): Promise<Draft[]> {
     for (const { key } of await ctx.store.list({ prefix: `${kind}/` })) {
       const image = key.split('/').slice(1, 4).join('/');
       if (ids.has(image)) continue;
-      drafts.push({ about: `${kind} of ${image}`, problem: 'the image has no record', repair: inStore(ctx, 'it is removed', (tx) => { tx.remove(key); }) });
+      drafts.push({ about: `${kind} of ${image}`, problem: 'the image has no record', repair: inStore(ctx, 'it is removed', async (tx) => {
+        if (await tx.get(`${keys.allImages}${image}`) === undefined) tx.remove(key);
+      }) });
     }
   }
   return drafts;

@@ -42,8 +42,9 @@ export async function findOrphans(ctx: Context): Promise<Orphan[]> {
     for (const { name, size } of await backendOf(ctx, pool).listVolumes(placeOf(pool))) if (ownVolume.test(name)) found.push({ pool, name, size });
   }
   const known = new Set<string>();
-  for (const { value } of await ctx.store.list({ prefix: keys.layers })) known.add((JSON.parse(value) as LayerRecord).volume);
+  // In this order: a volume's intent becomes its layer while we look, never the other way round.
   for (const { value } of await ctx.store.list({ prefix: keys.intents })) known.add((JSON.parse(value) as IntentRecord).volume);
+  for (const { value } of await ctx.store.list({ prefix: keys.layers })) known.add((JSON.parse(value) as LayerRecord).volume);
   return found.filter(({ name }) => !known.has(name) && !known.has(name.replace(/\.fenced$/, ''))).map(({ pool, name, size }) => ({ pool: pool.name, volume: name, size }));
 }
 
