@@ -5,6 +5,7 @@ import type { VolumeInfo } from '../backend/backend.js';
 import type { Context } from './context.js';
 import { newRecord, shapeOf } from './images.js';
 import { checkName } from './names.js';
+import { requirePlace } from './namespaces.js';
 import { backendOf, getPool, placeOf } from './pools.js';
 import { keys, type At, type ImageRecord, type LayerRecord } from './records.js';
 import { transact } from './transact.js';
@@ -55,6 +56,7 @@ async function adopt(ctx: Context, at: At, volume: VolumeInfo): Promise<boolean>
   };
   const record: ImageRecord = { ...newRecord(ctx, { id, name: volume.name, at, size: volume.size, shape }), top: { layer: layerId, overlap: volume.size }, head: true };
   return transact(ctx.store, async (tx) => {
+    await requirePlace(tx, at);
     // An image of that name hides the volume; one that is being removed is nobody's any more.
     if (await tx.get(keys.imageName(at, volume.name)) || await tx.get(keys.layer(layerId)) || await tx.get(keys.intent(volume.name))) return false;
     tx.put(keys.layer(layerId), layer);

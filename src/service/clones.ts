@@ -7,7 +7,7 @@ import { findImage, imageById, imageByName, newImageId, newRecord, shapeOf, type
 import { refer } from './layers.js';
 import { listMetadata } from './metadata.js';
 import { checkName, isImageName } from './names.js';
-import { requireNamespace } from './namespaces.js';
+import { requirePlace } from './namespaces.js';
 import { keys, type At, type ChildRecord, type ImageRecord, type ParentRecord } from './records.js';
 import type { Session } from './sessions.js';
 import { choose } from './snapshots.js';
@@ -53,7 +53,7 @@ export async function cloneImage(ctx: Context, session: Session, request: CloneR
       if (!now || !stillThere) throw new ServiceError('ENOENT', `snapshot ${snap.name} is gone`);
       if (format === 1 && !stillThere.isProtected) throw new ServiceError('EINVAL', `snapshot ${snap.name} is not protected`);
       if (await tx.get(keys.imageName(to, name))) throw new ServiceError('EEXIST', `image ${name} exists`);
-      await requireNamespace(tx, to);
+      await requirePlace(tx, to);
       await refer(tx, stillThere.top.layer);
       const record: ImageRecord = {
         ...newRecord(ctx, { id, name, at: to, size: snap.size, shape }), opFeatures: format === 2 ? OpFeature.CLONE_CHILD : 0,

@@ -5,7 +5,7 @@ import { changed } from './state.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { Feature, featuresForCreate, type FeatureOptions } from './features.js';
-import { requireNamespace } from './namespaces.js';
+import { requirePlace } from './namespaces.js';
 import { checkLength, checkName } from './names.js';
 import { findPool } from './pools.js';
 import { limitImage } from './qos.js';
@@ -42,14 +42,14 @@ export async function createImage(ctx: Context, session: Session, request: Creat
     if (await findImage(ctx, at, name)) throw new ServiceError('EEXIST', `image ${name} exists`);
     const shape = await shapeOf(ctx, session.identity.entity, at.pool, request.options);
     checkSize(size, shape);
-    await transact(ctx.store, (tx) => requireNamespace(tx, at));
+    await transact(ctx.store, (tx) => requirePlace(tx, at));
     const id = newImageId(session);
     const layer = await makeLayer(ctx, { pool: shape.dataPool ?? at.pool, image: id, kind: 'plain', size });
     const record: ImageRecord = { ...newRecord(ctx, { id, name, at, size, shape }), top: { layer: layer.record.id, overlap: size }, head: true };
     try {
       const made = await transact(ctx.store, async (tx) => {
         if (await tx.get(keys.imageName(at, name))) throw new ServiceError('EEXIST', `image ${name} exists`);
-        await requireNamespace(tx, at);
+        await requirePlace(tx, at);
         await layer.adopt(tx);
         tx.put(keys.image(record), record);
         tx.put(keys.imageName(at, name), id);

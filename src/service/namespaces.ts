@@ -45,7 +45,8 @@ export async function listNamespaces(ctx: Context, pool: number): Promise<string
   return entries.map(({ value }) => (JSON.parse(value) as { name: string }).name).sort();
 }
 
-/** Inside a transaction that puts something into a namespace: it must be there, and stay. ENOENT. */
-export async function requireNamespace(tx: Tx, at: At): Promise<void> {
+/** Inside a transaction that puts something into a pool and its namespace: they must be there, and stay. ENOENT. */
+export async function requirePlace(tx: Tx, at: At): Promise<void> {
+  if (!await tx.get(keys.pool(at.pool))) throw new ServiceError('ENOENT', `there is no pool with id ${at.pool}`);
   if (at.namespace !== '' && !await tx.get(keys.namespace(at))) throw new ServiceError('ENOENT', `there is no namespace ${at.namespace}`);
 }

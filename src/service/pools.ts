@@ -9,7 +9,7 @@ import { ServiceError } from './errors.js';
 import { checkConfigMetadata } from './metadata.js';
 import { checkName, checkNoNul } from './names.js';
 import { objectPrefixesOfPool } from './objects.js';
-import { keys, type At, type ImageRecord, type PoolRecord } from './records.js';
+import { keys, type At, type ImageRecord, type IntentRecord, type PoolRecord } from './records.js';
 import { limitPool } from './qos.js';
 import { readRecord, transact } from './transact.js';
 
@@ -38,9 +38,14 @@ export async function createPool(ctx: Context, pool: NewPool): Promise<PoolRecor
   const ceph = holder.kind === 'ceph' ? { ceph: cephMapping(pool.dir ?? pool.name, pool.ceph ?? {}) } : {};
   return ctx.poolLocks.run('create', async () => {
     if (await findPool(ctx, pool.name)) throw new ServiceError('EEXIST', `pool ${pool.name} exists`);
-    const id = ((await readRecord<number>(ctx.store, keys.counter('pool'))) ?? 0) + 1;
-    const place = { dir: pool.dir ?? holder.defaults?.dir(pool.name) ?? `pool-${id}`, owner: ownerFor(pool, holder) };
-    await requireFreeDirectory(ctx, backend, place);
+    const owner = ownerFor(pool, holder);
+    const named = pool.dir ?? holder.defaults?.dir(pool.name);
+    let id = ((await readRecord<number>(ctx.store, keys.counter('pool'))) ?? 0) + 1;
+    // Somebody may have mapped a pool to the directory of a number that was still to come.
+    while (named === undefined && await holderOf(ctx, backend, `pool-${id}`)) id += 1;
+    const place = { dir: named ?? `pool-${id}`, owner };
+    const other = await holderOf(ctx, backend, place.dir);
+    if (other) throw new ServiceError('EEXIST', `directory ${place.dir} is pool ${other.name}'s`);
     await holder.createDirectory(place);
     return transact(ctx.store, async (tx) => {
       if (await tx.get(keys.poolName(pool.name))) throw new ServiceError('EEXIST', `pool ${pool.name} exists`);
@@ -61,14 +66,13 @@ function ownerFor({ owner, maker }: NewPool, { defaults }: Backend): string {
   return owner ?? (maker === undefined || maker.entity === 'client.admin' ? defaults.owner : maker.owner);
 }
 
-/** EEXIST: two pools in one directory would show each other's volumes. */
-async function requireFreeDirectory(ctx: Context, backend: string, { dir }: Place): Promise<void> {
+/** The pool that has this directory: two in one would show each other's volumes. */
+async function holderOf(ctx: Context, backend: string, dir: string): Promise<PoolRecord | undefined> {
   const plain = (path: string): string => path.split('/').filter((part) => part !== '').join('/');
-  const other = (await listPools(ctx)).find((pool) => pool.backend === backend && backend !== 'ceph' && plain(pool.dir) === plain(dir));
-  if (other) throw new ServiceError('EEXIST', `directory ${dir} is pool ${other.name}'s`);
+  return (await listPools(ctx)).find((pool) => pool.backend === backend && backend !== 'ceph' && plain(pool.dir) === plain(dir));
 }
 
-/** Removes a pool with all images in it, as Ceph does; the monitor's own safeguards are the caller's. EBUSY while an image is open. */
+/** Removes a pool with all images in it, as Ceph does; the monitor's own safeguards are the caller's. EBUSY while an image is open, or a volume still read. */
 export async function deletePool(ctx: Context, pool: PoolRecord): Promise<void> {
   await ctx.poolLocks.run('create', async () => {
     const images = await ctx.store.list({ prefix: keys.imagesOfPool(pool.id) });
@@ -78,7 +82,12 @@ export async function deletePool(ctx: Context, pool: PoolRecord): Promise<void> 
     }
     const { removeWithSnapshots } = await import('./snapshots.js');
     for (const { value } of images) await removeWithSnapshots(ctx, JSON.parse(value) as ImageRecord);
+    await requireNoVolumesToRemove(ctx, pool);
     await transact(ctx.store, async (tx) => {
+      if (!await tx.get(keys.pool(pool.id))) throw new ServiceError('ENOENT', `there is no pool ${pool.name}`);
+      const [made] = await ctx.store.list({ prefix: keys.imagesOfPool(pool.id), limit: 1 });
+      if (made) throw new ServiceError('EBUSY', `image ${(JSON.parse(made.value) as ImageRecord).name} was made in pool ${pool.name} meanwhile`);
+      tx.requireEmpty(keys.imagesOfPool(pool.id));
       tx.remove(keys.pool(pool.id));
       tx.remove(keys.poolName(pool.name));
       tx.removeAll(keys.poolMetadata({ pool: pool.id, namespace: '' }, ''));
@@ -90,6 +99,13 @@ export async function deletePool(ctx: Context, pool: PoolRecord): Promise<void> 
       ctx.log(`directory ${pool.dir} of removed pool ${pool.name} stays: ${String(error)}`);
     });
   });
+}
+
+/** Without the pool's record nobody would know where they are. */
+async function requireNoVolumesToRemove(ctx: Context, pool: PoolRecord): Promise<void> {
+  const intents = (await ctx.store.list({ prefix: keys.intents })).map(({ value }) => JSON.parse(value) as IntentRecord);
+  const left = intents.find((intent) => intent.pool === pool.id);
+  if (left) throw new ServiceError('EBUSY', `volume ${left.volume} of pool ${pool.name} is still in use`);
 }
 
 export async function listPools(ctx: Context): Promise<PoolRecord[]> {

@@ -2,7 +2,7 @@
 import { changed } from './state.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
-import { checkName } from './names.js';
+import { checkLength, checkName } from './names.js';
 import { backendOf, getPool } from './pools.js';
 import { keys, type At, type ImageRecord, type ImageRef, type Time, type TrashRecord } from './records.js';
 import { removeImageRecords } from './remove.js';
@@ -15,7 +15,7 @@ export async function moveToTrash(ctx: Context, request: { at: At; name: string;
     const id = await tx.get<string>(keys.imageName(at, name));
     if (id === undefined) throw new ServiceError('ENOENT', `there is no image ${name}`);
     const now = ctx.now();
-    const record: TrashRecord = { id, name, source: 'user', deletionTime: now, deferUntil: { ...now, sec: now.sec + request.delay } };
+    const record: TrashRecord = { id, name, source: 'user', deletionTime: now, deferUntil: { ...now, sec: Math.min(now.sec + request.delay, Number.MAX_SAFE_INTEGER) } };
     tx.remove(keys.imageName(at, name));
     tx.put(keys.trash({ ...at, id }), record);
     return finish(tx, { id });
@@ -23,7 +23,7 @@ export async function moveToTrash(ctx: Context, request: { at: At; name: string;
   await changed(ctx, { ...at, id: moved.id });
 }
 
-/** ENOENT; EEXIST where the name is taken. `to` "" means the old name. */
+/** ENOENT; EEXIST where the name is taken, ENAMETOOLONG. `to` "" means the old name. */
 export async function restoreFromTrash(ctx: Context, request: { at: At; id: string; to: string; op?: string }): Promise<void> {
   const image = { ...request.at, id: request.id };
   await ctx.ops.once(request.op, (finish) => transact(ctx.store, async (tx) => {
@@ -32,6 +32,7 @@ export async function restoreFromTrash(ctx: Context, request: { at: At; id: stri
     if (!trash || !record) throw new ServiceError('ENOENT', `there is no image with id ${request.id} in the trash`);
     const name = request.to === '' ? trash.name : request.to;
     checkName('image', name);
+    checkLength(name);
     if (await tx.get(keys.imageName(image, name))) throw new ServiceError('EEXIST', `image ${name} exists`);
     tx.remove(keys.trash(image));
     tx.put(keys.imageName(image, name), image.id);
@@ -47,7 +48,7 @@ export async function removeFromTrash(ctx: Context, request: { at: At; id: strin
   await ctx.ops.once(request.op, async (finish) => {
     const trash = await trashEntry(ctx, image);
     if (!request.force && isBefore(ctx.now(), trash.deferUntil)) {
-      throw new ServiceError('EPERM', `image ${trash.name} may not be removed from the trash before ${new Date(trash.deferUntil.sec * 1000).toISOString()}`);
+      throw new ServiceError('EPERM', `image ${trash.name} may not be removed from the trash before ${dateOf(trash.deferUntil)}`);
     }
     await removeImageRecords(ctx, image, { also: (tx) => { finish(tx, {}); } });
     return {};
@@ -94,6 +95,12 @@ async function removeIfUnused(ctx: Context, image: ImageRef): Promise<void> {
 async function usedPart(ctx: Context, at: At): Promise<number> {
   const { usedBytes, totalBytes } = await backendOf(ctx, await getPool(ctx, at.pool)).capacity();
   return totalBytes === 0 ? 0 : usedBytes / totalBytes;
+}
+
+/** As people read it; a time that no calendar reaches in seconds. */
+function dateOf({ sec }: Time): string {
+  const date = new Date(sec * 1000);
+  return Number.isNaN(date.getTime()) ? `second ${sec}` : date.toISOString();
 }
 
 function isBefore(a: Time, b: Time): boolean {

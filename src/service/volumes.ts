@@ -57,7 +57,10 @@ export async function makeLayer(ctx: Context, { pool, image, kind, size }: Layer
 
 async function makeVolume(ctx: Context, layer: LayerRecord): Promise<void> {
   const intent: IntentRecord = { pool: layer.pool, volume: layer.volume, why: 'create' };
-  await transact(ctx.store, (tx) => { tx.put(keys.intent(layer.volume), intent); });
+  await transact(ctx.store, async (tx) => {
+    if (!await tx.get(keys.pool(layer.pool))) throw new ServiceError('ENOENT', `there is no pool with id ${layer.pool}`);
+    tx.put(keys.intent(layer.volume), intent);
+  });
   faultPoint('backend');
   const { backend, place } = await whereabouts(ctx, layer.pool);
   try {
@@ -100,13 +103,21 @@ async function condemnAbandoned(ctx: Context, { volume }: IntentRecord): Promise
 }
 
 async function removeCondemned(ctx: Context, intent: IntentRecord): Promise<void> {
+  if (!await ctx.store.get(keys.pool(intent.pool))) {
+    ctx.log(`volume ${intent.volume} is left behind: pool ${intent.pool} is gone, and with it where it was`);
+    return forgetIntent(ctx, intent);
+  }
   const { backend, place } = await whereabouts(ctx, intent.pool);
   const isRead = ctx.isPinned(intent.volume) || (backend.rules.losesRemoved && ctx.sessions.isShown(intent.volume));
   if (isRead) throw new ServiceError('EBUSY', 'it is still being read');
   faultPoint('backend');
   await backend.removeVolume(place, intent.volume);
   faultPoint('backend');
-  await ctx.store.commit({ changes: [{ remove: keys.intent(intent.volume) }], survives: 'process-death' });
+  await forgetIntent(ctx, intent);
+}
+
+async function forgetIntent(ctx: Context, { volume }: IntentRecord): Promise<void> {
+  await ctx.store.commit({ changes: [{ remove: keys.intent(volume) }], survives: 'process-death' });
 }
 
 const retryMs = 2000;
