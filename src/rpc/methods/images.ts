@@ -9,6 +9,8 @@ import { createImage, imageById, imageByName, listImages, renameImage, type Crea
 import { addLock, breakLock, readLock, removeLock } from '../../service/locks.js';
 import { getMetadata, listMetadata, removeMetadata, setMetadata } from '../../service/metadata.js';
 import { attachImage, closeImage, finishAttach, openImage, refreshImage, requireImage, touchImage, setSnapshot, watchersOf, type OpenRequest } from '../../service/open.js';
+import { findPool } from '../../service/pools.js';
+import type { At } from '../../service/records.js';
 import { removeImage } from '../../service/remove.js';
 import { resizeImage } from '../../service/resize.js';
 import { described, type OpenImage } from '../../service/sessions.js';
@@ -24,6 +26,7 @@ export const imageMethods: Methods = {
     const { ctx, session, params } = call;
     const at = await placeFor(call, 'rwx');
     const request = { at, name: params.text('name'), size: params.number('size'), options: createOptions(params.object('options')), ...opOf(call) };
+    await requireDataPool(call, request);
     return { result: await createImage(ctx, session, request) };
   },
   'image.list': async (call) => ({ result: { images: await listImages(call.ctx, await placeFor(call, 'rx')) } }),
@@ -187,6 +190,11 @@ export function createOptions(options: Params): CreateOptions {
     ...options.optionalNumber('featuresSet'), ...options.optionalNumber('featuresClear'), ...options.optionalNumber('stripeUnit'),
     ...options.optionalNumber('stripeCount'), ...options.optionalText('dataPool'),
   };
+}
+
+/** Data in another pool needs the rights there, too. EPERM. */
+export async function requireDataPool({ ctx, identity }: Call, { at, options: { dataPool } }: { at: At; options: CreateOptions }): Promise<void> {
+  if (dataPool && await findPool(ctx, dataPool)) identity.require('rwx', { pool: dataPool, namespace: at.namespace });
 }
 
 async function openRequest(call: Call): Promise<OpenRequest> {

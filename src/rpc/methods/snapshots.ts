@@ -11,7 +11,7 @@ import {
 } from '../../service/snapshots.js';
 import { describeSnap } from '../../service/state.js';
 import { done, openFor, opOf, placeFor, progressOf, type Call, type Methods } from '../method.js';
-import { createOptions, writable } from './images.js';
+import { createOptions, requireDataPool, writable } from './images.js';
 import type { ImageRef } from '../../service/records.js';
 
 export const snapshotMethods: Methods = {
@@ -72,6 +72,7 @@ export const snapshotMethods: Methods = {
     const place = { pool: to.number('pool'), namespace: to.text('namespace', '') };
     identity.require('rwx', { pool: (await getPool(ctx, place.pool)).name, namespace: place.namespace });
     const options = params.object('options');
+    await requireDataPool(call, { at: place, options: createOptions(options) });
     return {
       result: await cloneImage(ctx, session, {
         at, to: place, name: params.text('name'), ...params.optionalText('image'), ...params.optionalText('imageId'), ...params.optionalText('snap'),
@@ -85,7 +86,10 @@ export const snapshotMethods: Methods = {
 async function prepareRemoval(call: Call, image: ImageRef, choice: SnapChoice, also: { unprotect: boolean; flatten: boolean }): Promise<void> {
   const snap = choose(await imageById(call.ctx, image), choice);
   if (also.flatten) {
-    for (const child of await childRecords(call.ctx, image, snap.id)) await flattenImage(call.ctx, child.image, progressOf(call));
+    const children = await childRecords(call.ctx, image, snap.id);
+    // They may be in pools of others.
+    for (const { image: { pool, namespace } } of children) call.identity.require('rwx', { pool: (await getPool(call.ctx, pool)).name, namespace });
+    for (const child of children) await flattenImage(call.ctx, child.image, progressOf(call));
   }
   if (also.unprotect && snap.isProtected) await unprotectSnapshot(call.ctx, image, snap.name);
 }
