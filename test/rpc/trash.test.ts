@@ -99,17 +99,17 @@ for (const backend of backends) t.test(`on ${backend}`, async (t) => {
     t.equal(await a.code('pool.delete', { name: 'p/../x' }), 0);
     t.equal(await a.code('pool.lookup', { id }), -2);
   });
-});
 
-t.test('a name that no image can have is refused where one is restored, and a delay may be any number', async (t) => {
-  const c = await d.client();
-  await c.call('image.create', { at, name: 'long', size: 4096, options: {} });
-  const { images } = await c.call('image.list', { at }) as { images: { id: string; name: string }[] };
-  const id = images.find(({ name }) => name === 'long')?.id;
-  await c.call('trash.move', { at, name: 'long', delay: Number.MAX_SAFE_INTEGER });
-  t.equal(await c.code('trash.remove', { at, id }), -1, 'it may not be removed yet');
-  t.equal(await c.code('trash.restore', { at, id, to: 'x'.repeat(3000) }), -36);
-  t.equal(await c.code('trash.restore', { at, id, to: '' }), 0);
-  await c.call('image.remove', { at, name: 'long' });
-  await c.close();
+  t.test('a name that no image can have is refused where one is restored, and a delay may be any number', async (t) => {
+    const c = await d.client();
+    await c.call('image.create', { at, name: 'long', size: 4096, options: {} });
+    const { images } = await c.call('image.list', { at }) as { images: { id: string; name: string }[] };
+    const id = images.find(({ name }) => name === 'long')?.id;
+    await c.call('trash.move', { at, name: 'long', delay: Number.MAX_SAFE_INTEGER });
+    t.equal(await c.code('trash.remove', { at, id }), -1, 'it may not be removed yet');
+    t.equal(await c.code('trash.restore', { at, id, to: 'x'.repeat(3000) }), -36);
+    t.equal(await c.code('trash.restore', { at, id, to: '' }), 0);
+    await c.call('image.remove', { at, name: 'long' });
+    await c.close();
+  });
 });

@@ -94,14 +94,6 @@ export const operations: Readonly<Record<string, Operation>> = {
     run: (client) => client.change('image.remove', { at, name: 'k' }),
     outcomes: [[['a', before], ['a@(trash)', before], ['k', before]], [['a', before]]],
   },
-  'flatten of a last clone': {
-    async prepare(client) {
-      await withTrashedSnapshot(client);
-      await client.call('image.open', { at, name: 'k', handle: 2 });
-    },
-    run: (client) => client.change('flatten', { handle: 2 }),
-    outcomes: [[['a', before], ['a@(trash)', before], ['k', before]], [['a', before], ['k', before]]],
-  },
   flatten: {
     async prepare(client) {
       await withSnapshot(client);

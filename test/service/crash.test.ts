@@ -74,7 +74,7 @@ async function checkCutIsZero(t: Test, d: TestDaemon, ground: Ground): Promise<v
   await client.close();
 }
 
-t.setTimeout(300_000);
+t.setTimeout(600_000);
 
 /** Runs the operation in a process that ends at its n-th fault point; true where it has fewer. */
 async function cutShort(dir: string, name: string, n: number, ground: Ground): Promise<boolean> {
