@@ -1,6 +1,7 @@
 // What a method's handler is given, and the questions about rights that handlers share.
 import type { Identity } from '../access/identity.js';
 import type { Context } from '../service/context.js';
+import { ServiceError } from '../service/errors.js';
 import { getPool } from '../service/pools.js';
 import type { At, PoolRecord } from '../service/records.js';
 import type { OpenImage, Session } from '../service/sessions.js';
@@ -8,6 +9,7 @@ import type { Answer } from './connection.js';
 import type { Params } from './params.js';
 
 export interface Call {
+  readonly method: string;
   readonly ctx: Context;
   readonly session: Session;
   readonly identity: Identity;
@@ -42,9 +44,14 @@ export async function openFor({ ctx, session, identity, params }: Call, rights: 
   return open;
 }
 
-/** The op id of a call that changes something. */
-export function opOf({ params }: Call): { op?: string } {
-  return params.optionalText('op');
+const maxOpBytes = 128;
+
+/** The op id of a call that changes something. It stands for this method and user alone: no other call gets its answer. EINVAL. */
+export function opOf({ method, identity, params }: Call): { op?: string } {
+  if (!params.has('op')) return {};
+  const op = params.text('op');
+  if (op === '' || Buffer.byteLength(op) > maxOpBytes || op.includes('\0')) throw new ServiceError('EINVAL', `op must be a text of 1 to ${maxOpBytes} bytes`);
+  return { op: `${method}/${identity.entity}/${op}` };
 }
 
 /** Where the request has a `progress` token: tells the client how far it is; false once it wants no more. */

@@ -28,10 +28,15 @@ interface Hello {
 }
 
 const protocolVersion = 1;
+/** Whoever may connect can have the name that he gives himself written to the log. */
+const maxEntityBytes = 256;
+/** A program's name is for people; it is written down with each change of what a session has open. */
+const maxProgram = 128;
 /** How often it is looked whether a lost owner's process is still there. */
 const reconnectPollMs = 50;
 /** How many mistakes of one session are written to the log. */
 const maxMistakes = 100;
+const maxMistake = 300;
 
 export class SessionDoor {
   readonly connection: Connection;
@@ -73,7 +78,7 @@ export class SessionDoor {
     if (!handler) throw new ServiceError('EOPNOTSUPP', `unknown method ${method}`);
     if (method.startsWith('image.') && Number(fields['handle'] ?? 0) >= firstOwnHandle) throw new ServiceError('EINVAL', `handle ${String(fields['handle'])} is not a client's to choose`);
     try {
-      return await handler({ ctx: this.door.ctx, session: this.session, identity: this.user, params });
+      return await handler({ method, ctx: this.door.ctx, session: this.session, identity: this.user, params });
     } catch (error) {
       if (error instanceof ServiceError) this.tellMistake(method, error);
       throw error;
@@ -88,7 +93,7 @@ export class SessionDoor {
     const isMistake = error.errno === 'EPERM' || error.errno === 'EACCES' || (error.errno === 'ENOENT' && method === 'pool.lookup');
     if (!isMistake || this.told.has(error.message) || this.told.size >= maxMistakes || !this.session) return;
     this.told.add(error.message);
-    this.door.log(`refused ${described(this.session.identity)}: ${method}: ${error.message}`);
+    this.door.log(`refused ${described(this.session.identity)}: ${method}: ${error.message.slice(0, maxMistake)}`);
   }
 
   private async greet(params: Params): Promise<Answer> {
@@ -97,8 +102,9 @@ export class SessionDoor {
     const version = params.number('protocol');
     if (version !== protocolVersion) throw new ServiceError('EOPNOTSUPP', `protocol ${version} is not known, only ${protocolVersion}`);
     const entity = params.text('entity');
+    if (Buffer.byteLength(entity) > maxEntityBytes) throw new ServiceError('EINVAL', `entity has more than ${maxEntityBytes} bytes`);
     const challenge = this.door.access.challenge({ entity, peer: this.peer });
-    const identity = { entity, pid: this.peer.pid, uid: this.peer.uid, program: params.text('program', '') };
+    const identity = { entity, pid: this.peer.pid, uid: this.peer.uid, program: params.text('program', '').slice(0, maxProgram) };
     this.hello = { challenge, identity, resume: params.has('resume') ? params.number('resume') : undefined };
     return { result: { fsid: this.door.fsid, nonce: challenge.nonce, keyRequired: challenge.keyRequired } };
   }

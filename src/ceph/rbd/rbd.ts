@@ -25,7 +25,7 @@ import {RbdShell} from './shell.js';
 export interface RbdCall {
   readonly cluster: Cluster;
   readonly methods: Methods;
-  readonly call: Omit<Call, 'params'>;
+  readonly call: Omit<Call, 'params'|'method'>;
   readonly argv: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
 }

@@ -62,7 +62,7 @@ export class RbdShell {
   private out = '';
   private err = '';
 
-  constructor(private readonly methods: Methods, private readonly call: Omit<Call, 'params'>, readonly options: Options,
+  constructor(private readonly methods: Methods, private readonly call: Omit<Call, 'params'|'method'>, readonly options: Options,
               readonly environment: Readonly<Record<string, string>>) {}
 
   // --- asking
@@ -71,7 +71,7 @@ export class RbdShell {
   async ask(method: string, params: Record<string, unknown>): Promise<Record<string, unknown>> {
     const handler = this.methods[method];
     if (!handler) throw new RbdFailure(95, `rbd: ${method} is not served by this daemon\n`);
-    const answer: Answer = await handler({...this.call, params: new Params(params)});
+    const answer: Answer = await handler({...this.call, method, params: new Params(params)});
     answer.sent?.();
     return answer.result as Record<string, unknown>;
   }
