@@ -71,6 +71,7 @@ export class Host {
     const layers = [installed(join(folder, 'ours')), ...(options.trees ?? []).map(unpackTree)];
     const host = await Host.node(folder, { layers, folders: [folder, ...options.folders ?? []], ownNetwork: options.network === 'own' }, 0, storage);
     await host.sh(`mkdir -p /etc/cbd2rbd; printf 'default_pools =\n%s\n' '${conf.join('\n')}' >/etc/cbd2rbd/cbd2rbd.conf`);
+    host.openStorage();
     await host.startDaemon();
     for (const pool of options.pools) await host.sh(`cbd2rbd pool map ${storage && !pool.includes(' ') ? `${pool} curvebs:/${pool} --owner cinder` : pool}`);
     await host.sh('cbd2rbd user keyring admin --output /etc/ceph/ceph.client.admin.keyring');
@@ -129,6 +130,17 @@ export class Host {
     const ended = once(child, 'exit');
     child.kill('SIGKILL');
     await ended;
+  }
+
+  /** kill -9 of the storage server, which comes back; QEMU, which is another user here, may connect to it. */
+  async restartStorage(): Promise<void> {
+    await this.storage?.kill();
+    await this.storage?.begin();
+    this.openStorage();
+  }
+
+  private openStorage(): void {
+    if (this.storage) chmodSync(this.storage.nebdSocket, 0o666);
   }
 
   /** What the daemon wrote to its log. */

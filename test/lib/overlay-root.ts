@@ -3,7 +3,7 @@
 
 import { execFile, spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -88,7 +88,36 @@ export class OverlayRoot {
     }
   }
 
+  /** Copies files of this machine into a folder there. */
+  async copy(files: readonly string[], folder: string): Promise<void> {
+    await run('nsenter', ['--target', String(this.holder.pid), '--mount', 'cp', ...files, join(this.folder, 'root', folder)]);
+  }
+
+  /** The processes of this mount namespace, but for the one that holds it. */
+  private inhabitants(): number[] {
+    const namespaceOf = (pid: number): string | undefined => {
+      try {
+        return readlinkSync(`/proc/${pid}/ns/mnt`);
+      } catch {
+        return undefined; // it has ended
+      }
+    };
+    const here = namespaceOf(this.holder.pid ?? 0);
+    // Never this machine's own, whatever became of the holder.
+    if (here === undefined || here === namespaceOf(process.pid) || here === namespaceOf(1)) return [];
+    const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number);
+    return pids.filter((pid) => pid !== this.holder.pid && namespaceOf(pid) === here);
+  }
+
+  /** Ends whatever runs there still, daemons that left their parents too, and takes it all away. */
   async stop(): Promise<void> {
+    for (const pid of this.inhabitants()) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // It has ended meanwhile.
+      }
+    }
     const ended = once(this.holder, 'exit');
     this.holder.stdin?.end();
     await ended;

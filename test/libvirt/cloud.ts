@@ -1,8 +1,11 @@
 // What the guest tests begin with: a host with libvirt, nova's user and his secret, and an image that guests boot from.
 
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import type { Test } from 'tap';
 
 import { Host, type HostOptions } from '../lib/host.js';
+import { root } from '../lib/root.js';
 import { domainXml, SECRET, secretXml, type Disk } from './domain.js';
 import { Guest } from './guest.js';
 import { guestMedia } from './guest-media.js';
@@ -65,4 +68,11 @@ export async function startHammer(guest: Guest, device: string, offset: number):
 /** Ends it; what the guest found when it read everything again: the number of rounds, or what differs. */
 export async function endHammer(guest: Guest): Promise<string> {
   return guest.run('touch /tmp/enough; until [ -f /tmp/hammered ]; do usleep 50000; done; cat /tmp/hammered');
+}
+
+/** What a snapshot holds of the MiB that a guest hammers at `offset`: "round N, M blocks of it" where it is one moment, not before round `least`. */
+export async function momentOf(host: Host, snapshot: string, offset: number, least = 0): Promise<string> {
+  const pattern = host.own('pattern');
+  if (!existsSync(pattern)) execFileSync('gcc', ['-O2', '-static', '-o', pattern, root('test/libvirt/pattern.c')]);
+  return host.sh(`rm -f /node/point; rbd export --no-progress ${snapshot} /node/point; /node/pattern point /node/point ${offset} 256 4096 ${least}`);
 }

@@ -21,10 +21,10 @@ export const cloudUsers: readonly User[] = [
 export const cloudPools = ['images', 'volumes', 'vms', 'backups', 'other'] as const;
 
 /** Runs test/openstack/NAME.py there. Each line of it is a test point; it must end in order. */
-export async function driverTest(t: Test, host: Host, name: string): Promise<void> {
+export async function driverTest(t: Test, host: Host, name: string, environment: NodeJS.ProcessEnv = {}): Promise<void> {
   for (const file of readdirSync(programs).filter((file) => file.endsWith('.py'))) copyFileSync(join(programs, file), join(host.folder, file));
   const child = host.spawn('/usr/bin/python3', [join(host.folder, `${name}.py`)], {
-    environment: { PYTHONPYCACHEPREFIX: root('build/trees/pycache'), TEST_BACKEND: host.storage ? 'curvebs' : 'local' }, stdio: ['ignore', 'pipe', 'pipe'],
+    environment: { PYTHONPYCACHEPREFIX: root('build/trees/pycache'), TEST_BACKEND: host.storage ? 'curvebs' : 'local', ...environment }, stdio: ['ignore', 'pipe', 'pipe'],
   });
   let said = '';
   child.stderr?.on('data', (text: Buffer) => { said = (said + text.toString()).slice(-8000); });

@@ -2,9 +2,11 @@
 // several backends, driven over HTTP.
 
 import t, { type Test } from 'tap';
-import { openSync } from 'node:fs';
+import { copyFileSync, openSync, readFileSync } from 'node:fs';
 
 import { Host } from '../lib/host.js';
+import { guestMedia } from '../libvirt/guest-media.js';
+import { Libvirtd } from '../libvirt/libvirtd.js';
 import { cloudPools, cloudUsers, driverTest } from './driver.js';
 
 t.setTimeout(3_600_000);
@@ -30,6 +32,12 @@ rbd_store_ceph_conf = /etc/ceph/ceph.conf
 [paste_deploy]
 config_file = /usr/share/glance-common/glance-api-paste.ini
 `;
+/** Backends that were set up wrongly: what Cinder hears, and what our log says. */
+const MISTAKES = {
+  badkey: { settings: 'rbd_pool = volumes\nrbd_user = mistyped', hears: /Permission denied|PermissionDenied/, says: /refused "client.mistyped" \(pid \d+, uid \d+\): wrong key/ },
+  baduser: { settings: 'rbd_pool = volumes\nrbd_user = stranger', hears: /Permission denied|PermissionDenied/, says: /refused "client.stranger" \(pid \d+, uid \d+\): no such user/ },
+  badpool: { settings: 'rbd_pool = volume\nrbd_user = cinder', hears: /ObjectNotFound|error opening pool/, says: /refused "client.cinder" .*: pool.lookup: .*\bvolume\b/ },
+};
 const CINDER = `[DEFAULT]${COMMON}
 state_path = /srv
 image_conversion_dir = /srv/conversion
@@ -39,7 +47,7 @@ auth_strategy = noauth
 osapi_volume_listen = 127.0.0.1
 osapi_volume_workers = 2
 glance_api_servers = http://127.0.0.1:9292
-enabled_backends = rbd,other
+enabled_backends = rbd,other,badkey,baduser,badpool
 default_volume_type = rbd
 host = node
 backup_driver = cinder.backup.drivers.ceph.CephBackupDriver
@@ -59,6 +67,12 @@ volume_backend_name = ${name}
 rbd_pool = ${name === 'rbd' ? 'volumes' : name}
 rbd_user = cinder
 rbd_ceph_conf = /etc/ceph/ceph.conf
+`).join('')}${Object.entries(MISTAKES).map(([name, { settings }]) => `[${name}]
+volume_driver = cinder.volume.drivers.rbd.RBDDriver
+volume_backend_name = ${name}
+rados_connection_interval = 0
+rbd_ceph_conf = /etc/ceph/ceph.conf
+${settings}
 `).join('')}`;
 
 /** Starts one of them; what it writes goes to a file beside the node's others. */
@@ -79,11 +93,23 @@ cat >/srv/cinder.conf <<'CONF'
 ${CINDER}
 CONF
 `);
+  const key = (from: string, to: string): string => `sed 's/client.${from}/client.${to}/' /etc/ceph/ceph.client.${from}.keyring >/etc/ceph/ceph.client.${to}.keyring`;
+  await host.sh(`cbd2rbd user add mistyped mon 'profile rbd' osd 'profile rbd pool=volumes'; ${key('glance', 'mistyped')}; ${key('cinder', 'stranger')}`);
+  copyFileSync(guestMedia(), host.own('guest.img'));
+  const libvirt = await Libvirtd.start(host);
+  t.teardown(() => libvirt.stop());
+  // Otherwise rabbitmq starts one that outlives it.
+  start(t, host, 'epmd', ['/usr/bin/epmd']);
   start(t, host, 'rabbitmq', ['/usr/lib/rabbitmq/bin/rabbitmq-server'], {
     HOME: '/srv/rabbit', RABBITMQ_NODENAME: 'rabbit@localhost', RABBITMQ_MNESIA_BASE: '/srv/rabbit', RABBITMQ_LOG_BASE: '/srv/rabbit', RABBITMQ_NODE_IP_ADDRESS: '127.0.0.1',
   });
   await host.sh('glance-manage --config-file /srv/glance.conf db_sync >/srv/glance-sync.log 2>&1; cinder-manage --config-file /srv/cinder.conf db sync >/srv/cinder-sync.log 2>&1');
   start(t, host, 'glance-api', ['/usr/bin/glance-api', '--config-file', '/srv/glance.conf']);
   for (const name of ['cinder-api', 'cinder-scheduler', 'cinder-volume', 'cinder-backup']) start(t, host, name, [`/usr/bin/${name}`, '--config-file', '/srv/cinder.conf']);
-  await driverTest(t, host, 'services');
+  await driverTest(t, host, 'services', { LIBVIRT_URI: libvirt.uri });
+  const heard = readFileSync(host.own('cinder-volume.log'), 'utf8');
+  for (const [name, { hears, says }] of Object.entries(MISTAKES)) {
+    t.match(heard, new RegExp(`${name}[^]*?(${hears.source})`), `${name}: cinder-volume is told Ceph's error`);
+    t.match(host.log, says, `${name}: and our log says why`);
+  }
 });

@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-import subprocess
 import time
 import urllib.error
 import urllib.request
 
 import rbd
 
-from checks import check, image, names, pattern, same
+from checks import check, image, names, same
+from libvirt_guest import Guest, virsh
 
 PROJECT = "0123456789abcdef0123456789abcdef"  # as Keystone makes them: Cinder takes no other
 GLANCE, CINDER = "http://127.0.0.1:9292/v2", "http://127.0.0.1:8776/v3/" + PROJECT
@@ -85,7 +85,8 @@ for backend in ("rbd", "other"):
     ask(CINDER + "/types", {"volume_type": {"name": backend, "extra_specs": {"volume_backend_name": backend}}})
 
 # Images: several at once, so that each of glance-api's forked workers takes some.
-data = pattern(12 * MIB + 512, 40)
+with open("/node/guest.img", "rb") as media:
+    data = media.read()
 uploaded = []
 for number in range(4):
     made = ask(GLANCE + "/images", {"name": "cirros-%d" % number, "disk_format": "raw", "container_format": "bare"})
@@ -105,24 +106,36 @@ with image("volumes", name, read_only=True) as opened:
     same(opened.size(), GIB, "of the size asked for")
 check(content(name, len(data)) == data, "with the image's bytes")
 
-# Attached, as Nova does; but by no instance: Cinder asks Nova before it lets go of one.
+# Attached, as Nova does, to a guest that boots from it; but by no instance: Cinder asks Nova before it lets go of one.
 attachment = ask(CINDER + "/attachments", {"attachment": {"volume_uuid": volume, "mode": "rw",
                                                           "connector": {"host": "node", "ip": "127.0.0.1", "initiator": "x", "os_type": "linux2", "platform": "x86_64", "multipath": False}}})["attachment"]
 connection = attachment["connection_info"]
 same((connection["driver_volume_type"], connection["name"], connection["hosts"], connection["auth_username"]), ("rbd", "volumes/" + name, ["127.0.0.1"], "cinder"), "an attachment says how a guest reaches it")
+guest = Guest("guest", connection)
 ask("%s/attachments/%s/action" % (CINDER, attachment["id"]), {"os-complete": {}})
-same(ask("%s/volumes/%s" % (CINDER, volume))["volume"]["status"], "in-use", "it is in use")
-written = pattern(MIB, 41)
-with open("/tmp/written", "wb") as out:
-    out.write(written)
-subprocess.run(["qemu-io", "-f", "raw", "-c", "write -s /tmp/written 64M 1M", "rbd:%s:id=%s:mon_host=%s\\:%s" % (connection["name"], connection["auth_username"], connection["hosts"][0], connection["ports"][0])], check=True, capture_output=True)
+same(ask("%s/volumes/%s" % (CINDER, volume))["volume"]["status"], "in-use", "a guest of libvirt boots from it, and it is in use")
+same(guest.run("[ $(cat /sys/block/vda/size) = %d ]" % (GIB // 512)), 0, "the guest sees exactly the size asked for")
+same(guest.run("pattern write /dev/vda %d 2048 512 41 && pattern verify /dev/vda %d 2048 512 41" % (64 * MIB, 64 * MIB)), 0, "and keeps what it writes")
+of_running = make("snapshot", {"volume_id": volume, "name": "running"})
+same(guest.run("pattern write /dev/vda %d 2048 512 42" % (128 * MIB)), 0, "it goes on when a snapshot is taken")
+ask("%s/volumes/%s/action" % (CINDER, volume), {"os-extend": {"new_size": 2}})
+same(wait("%s/volumes/%s" % (CINDER, volume), "volume", "in-use"), "in-use", "its volume is extended meanwhile")
+virsh("blockresize", "guest", "vda", "2G")
+same(guest.run("until [ $(cat /sys/block/vda/size) = %d ]; do usleep 50000; done" % (2 * GIB // 512)), 0, "and it sees that")
+same(guest.run("pattern verify /dev/vda %d 2048 512 41 && pattern verify /dev/vda %d 2048 512 42" % (64 * MIB, 128 * MIB)), 0, "with all that it wrote")
+guest.end()
+written = content(name, 65 * MIB)[64 * MIB:]
+with image("volumes", name, snapshot="snapshot-" + of_running, read_only=True) as opened:
+    check(any(written) and opened.read(64 * MIB, MIB) == written, "the snapshot has what was written before it")
+    check(not any(opened.read(128 * MIB, MIB)), "and not what came after it")
+gone("snapshot", of_running, "it")
 ask("%s/attachments/%s" % (CINDER, attachment["id"]), method="DELETE")
 same(wait("%s/volumes/%s" % (CINDER, volume), "volume"), "available", "detached, it is available")
 
 # Snapshot, clones, growth.
 snapshot = make("snapshot", {"volume_id": volume, "name": "point"})
 of_snapshot = make("volume", {"size": 2, "snapshot_id": snapshot})
-of_volume = make("volume", {"size": 1, "source_volid": volume})
+of_volume = make("volume", {"size": 2, "source_volid": volume})
 for made in (of_snapshot, of_volume):
     with image("volumes", "volume-" + made, read_only=True) as opened:
         check(opened.read(0, len(data)) == data and opened.read(64 * MIB, MIB) == written, "it has image and guest's bytes")
