@@ -24,7 +24,7 @@ for (const backend of backends) {
     const root = await makeDisk(host, 'root');
     await host.sh('rbd create --size 64M vms/plain');
     // A disk without <auth> is client.admin's; QEMU runs as another user here, who must be able to read that key.
-    const plain = { name: 'vms/plain', target: 'vdc' };
+    const plain = { name: 'vms/plain', target: 'vdb' };
     await t.rejects(startGuest(t, cloud, 'early', [root, plain]), /vms|rbd|[Pp]ermission|connect/, 'a disk without <auth>, whose key QEMU may not read, is refused');
     await host.sh('chmod 0644 /etc/ceph/ceph.client.admin.keyring');
     const guest = await startGuest(t, cloud, 'guest', [root, plain]);
@@ -33,30 +33,30 @@ for (const backend of backends) {
     await guest.run(`pattern write /dev/vda ${64 * MIB} 512 512 1 && pattern write /dev/vda ${128 * MIB + 512} 64 4096 2`);
     await guest.run(`pattern verify /dev/vda ${64 * MIB} 512 512 1 && pattern verify /dev/vda ${128 * MIB + 512} 64 4096 2`);
     t.pass('blocks of 512 bytes and of 4 KiB are read back');
-    await guest.run(`pattern write /dev/vdc 512 64 512 3 && pattern verify /dev/vdc 512 64 512 3`);
+    await guest.run(`pattern write /dev/vdb 512 64 512 3 && pattern verify /dev/vdb 512 64 512 3`);
     t.pass('from a disk without <auth>, too');
 
     await host.sh('rbd create --size 100M vms/second');
-    await libvirt.virsh(`attach-device guest ${libvirt.file('vdb.xml', diskXml({ name: 'vms/second', target: 'vdb', user: 'nova' }))}`);
-    await guest.run('until [ -b /dev/vdb ]; do usleep 50000; done');
-    await guest.run('mke2fs -q /dev/vdb 2>/dev/null && mount -t ext4 /dev/vdb /mnt && seq 1 20000 >/mnt/numbers && sync && md5sum /mnt/numbers >/tmp/sum');
+    await libvirt.virsh(`attach-device guest ${libvirt.file('vdc.xml', diskXml({ name: 'vms/second', target: 'vdc', user: 'nova' }))}`);
+    await guest.run('until [ -b /dev/vdc ]; do usleep 50000; done');
+    await guest.run('mke2fs -q /dev/vdc 2>/dev/null && mount -t ext4 /dev/vdc /mnt && seq 1 20000 >/mnt/numbers && sync && md5sum /mnt/numbers >/tmp/sum');
     t.pass('a disk is plugged in while it runs, and takes a file system');
-    await libvirt.virsh('blockresize guest vdb 300M');
-    t.equal(await guest.run('cat /sys/block/vdb/size'), String((300 * MIB) / 512), 'it grows, and the guest sees its new size');
+    await libvirt.virsh('blockresize guest vdc 300M');
+    t.equal(await guest.run('cat /sys/block/vdc/size'), String((300 * MIB) / 512), 'it grows, and the guest sees its new size');
     await guest.run('md5sum -c /tmp/sum >/dev/null && umount /mnt');
 
-    await startHammer(guest, '/dev/vdb', 200 * MIB);
+    await startHammer(guest, '/dev/vdc', 200 * MIB);
     for (let kills = 0; kills < 3; kills++) {
       await host.restartStorage();
       await host.killDaemon();
       await host.startDaemon();
     }
     t.match(await endHammer(guest), /^rounds [1-9]/, 'kill -9 of the daemon and of the storage server under load loses no flushed write and fails none');
-    await guest.run('mount -t ext4 /dev/vdb /mnt && md5sum -c /tmp/sum >/dev/null && umount /mnt');
+    await guest.run('mount -t ext4 /dev/vdc /mnt && md5sum -c /tmp/sum >/dev/null && umount /mnt');
     t.pass('and the file system beside it is whole');
 
-    await libvirt.virsh(`detach-device guest ${host.own('vdb.xml')}`);
-    await guest.run('while [ -b /dev/vdb ]; do usleep 50000; done');
+    await libvirt.virsh(`detach-device guest ${host.own('vdc.xml')}`);
+    await guest.run('while [ -b /dev/vdc ]; do usleep 50000; done');
     await host.sh('rbd export --no-progress vms/second /node/second; e2fsck -fn /node/second');
     t.pass('unplugged, its file system checks clean');
 

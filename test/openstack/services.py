@@ -67,14 +67,14 @@ def started():
     """Whether all services are up: both backends have told the scheduler of themselves, and the backup service of itself."""
     try:
         ask(GLANCE + "/images")
-        pools = ask(CINDER + "/scheduler-stats/get_pools")["pools"]
-        up = [service["binary"] for service in ask(CINDER + "/os-services")["services"] if service["state"] == "up"]
-        return len(pools) == 2 and "cinder-backup" in up and up.count("cinder-volume") == 2
+        pools = {pool["name"] for pool in ask(CINDER + "/scheduler-stats/get_pools")["pools"]}
+        up = {(service["binary"], service["host"]) for service in ask(CINDER + "/os-services")["services"] if service["state"] == "up"}
+        return pools >= {"node@rbd#rbd", "node@other#other"} and up >= {("cinder-backup", "node"), ("cinder-volume", "node@rbd"), ("cinder-volume", "node@other")}
     except (RuntimeError, OSError):
         return False
 
 
-limit = time.monotonic() + 240
+limit = time.monotonic() + 480
 while not started():
     if time.monotonic() > limit:
         raise SystemExit("the services did not come up")

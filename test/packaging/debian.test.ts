@@ -64,6 +64,11 @@ t.test('on a plain Debian, the packages bring all that they need, and take all o
   await t.rejects(as('stranger', 'qemu-img info rbd:rbd/disk:id=cinder'), /[Pp]ermission denied/, 'who is no member is refused, whatever key he has');
   await t.rejects(as('stranger', 'cbd2rbd doctor --user cinder'), /bad +socket.*mode 660[^]*cbd2rbd/, 'and `cbd2rbd doctor` tells him why');
   t.match(await machine.sh('rbd ls; rbd --id cinder info disk; ceph df'), /^disk\n[^]*size 1 GiB[^]*rbd/, 'the commands rbd and ceph work without Ceph or Node.js');
+  await machine.sh('cbd2rbd stop; rm -r /var/lib/cbd2rbd/volumes');
+  t.match(await apt('purge cbd2rbd'), /is kept: it holds the metadata of images \(1\)/, 'purged while there are images, whose volumes may be elsewhere, it leaves their metadata');
+  await apt('install --no-install-recommends ./cbd2rbd_*.deb ./cbd2rbd-node_*.deb');
+  t.match(await machine.sh(serve(unit)), /^ready/, 'installed again,');
+  t.equal(await machine.sh('rbd ls'), 'disk', 'they are there again');
   await machine.sh('rbd rm --no-progress disk; cbd2rbd stop');
 
   t.match(await apt('purge cbd2rbd cbd2rbd-node cbd2rbd-librbd cbd2rbd-hooks'), /Removing cbd2rbd/, 'all is purged');
