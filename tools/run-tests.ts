@@ -24,8 +24,6 @@ const SILENCE_LIMIT_MS = 5 * 60 * 1000;
 const TEST_ENVIRONMENT = {
   TAP: '1', TAP_TIMEOUT: String(30 * 60), ASAN_OPTIONS: 'detect_leaks=1', TSAN_OPTIONS: 'halt_on_error=0 exitcode=66',
 };
-/** What cannot be run yet, and why: counted as skipped, and said. */
-const NOT_RUN: Readonly<Record<string, string>> = {};
 /** How many programs run at a time; the tests are written for two cores. */
 const PARALLEL = Number(process.env['CBD2RBD_TEST_JOBS'] ?? '2');
 
@@ -134,12 +132,6 @@ async function main(): Promise<number> {
   const queue = [...chosen];
   const worker = async (): Promise<void> => {
     for (let program = queue.shift(); program !== undefined; program = queue.shift()) {
-      const reason = NOT_RUN[program.name];
-      if (reason !== undefined) {
-        console.log(`skip ${program.name}: ${reason}`);
-        total.skipped++;
-        continue;
-      }
       const started = Date.now();
       const outcome = await run(program);
       const seconds = ((Date.now() - started) / 1000).toFixed(1);

@@ -105,7 +105,7 @@ export interface Backend {
   /** Grows a volume to `size` bytes; one that is larger already stays as it is. */
   extendVolume(place: Place, name: string, size: number): Promise<void>;
   /**
-   * Where `rules.canShrink`: cuts a volume to the smallest that holds `size` bytes; its bytes from `size` (any number) on read as zeroes
+   * Where `rules.canShrink`: cuts a volume to the smallest that holds `size` bytes; its bytes from `size` (to the byte) on read as zeroes
    * afterwards, also when it has grown again. Else the volume keeps its size, and its bytes from `size`
    * on read as zeroes. Nobody ever wrote at `usedSize` or behind.
    */

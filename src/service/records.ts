@@ -50,7 +50,7 @@ export interface ImageRecord {
   readonly parent: ParentRecord | null;
   /** In the order of creation. */
   readonly snaps: readonly SnapRecord[];
-  /** At most so many snapshots of users; null: any number. */
+  /** At most so many snapshots of users; null: no limit. */
   readonly snapLimit: number | null;
 }
 

@@ -115,7 +115,7 @@ export async function unprotectSnapshot(ctx: Context, image: ImageRef, name: str
   });
 }
 
-/** How many snapshots there may be; null: any number. ERANGE below the number there is. */
+/** How many snapshots there may be; null: no limit. ERANGE below the number there is. */
 export async function limitSnapshots(ctx: Context, image: ImageRef, limit: number | null): Promise<void> {
   await changeImage(ctx, image, (record) => {
     const count = userSnaps(record).length;

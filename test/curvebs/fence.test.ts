@@ -64,62 +64,60 @@ async function checkFenced(test: Test, before: ReadonlyMap<string, number>): Pro
   test.ok([0, 1, 2].every((segment) => cluster.chunkservers.epochOf(segment, id) === raised[0]?.[1]), 'and every chunkserver knows it');
 }
 
-t.test('a writer that was killed with a write under way: the write does not arrive after the next writer\'s', async (test) => {
-  await makeClone('killed');
-  const first = await start('killed');
-  test.teardown(() => first.kill());
-  test.equal(await first.ask('write a'), '0');
-  const before = epochs();
-  test.ok([...before.values()].every((epoch) => epoch === 1), 'volumes are made with an epoch, so that whoever opens them can be fenced');
-  const held = holdNextWrite();
-  first.tell('write A');
-  await held.arrived;
-  await first.kill();
-  const second = await start('killed');
-  test.teardown(() => second.kill());
-  test.equal(await second.ask('write b'), '0');
-  held.letGo();
-  test.equal(await second.ask('read -'), 'bb');
-  test.equal(await second.end(), 0);
-  await checkFenced(test, before);
-});
+interface HeldUp {
+  readonly first: Interactive;
+  /** The epochs before anybody was fenced. */
+  readonly before: ReadonlyMap<string, number>;
+  readonly letGo: () => void;
+}
 
-t.test('so is one that was killed while the daemon was away: what it owned is on record', async (test) => {
-  await makeClone('away');
-  const first = await start('away');
+/** A writer of a new clone, with a write of "A" that is on its way to the volume. */
+async function writerHeldUp(test: Test, image: string): Promise<HeldUp> {
+  await makeClone(image);
+  const first = await start(image);
   test.teardown(() => first.kill());
   test.equal(await first.ask('write a'), '0');
   const before = epochs();
+  test.ok([...before.values()].every((epoch) => epoch >= 1), 'volumes are made with an epoch, so that whoever opens them can be fenced');
   const held = holdNextWrite();
   first.tell('write A');
   await held.arrived;
-  await stack.daemon.daemon.close();
-  await first.kill();
-  await stack.daemon.restart();
-  const second = await start('away');
+  return { first, before, letGo: held.letGo };
+}
+
+/** The next writer, once it has written "b". */
+async function nextWriter(test: Test, image: string): Promise<Interactive> {
+  const second = await start(image);
   test.teardown(() => second.kill());
   test.equal(await second.ask('write b'), '0');
-  held.letGo();
-  test.equal(await second.ask('read -'), 'bb');
-  test.equal(await second.end(), 0);
-  await checkFenced(test, before);
-});
+  return second;
+}
+
+for (const [name, image, end] of [
+  ['a writer that was killed with a write under way: the write does not arrive after the next writer\'s', 'killed', (first: Interactive) => first.kill()],
+  ['so is one that was killed while the daemon was away: what it owned is on record', 'away', async (first: Interactive) => {
+    await stack.daemon.daemon.close();
+    await first.kill();
+    await stack.daemon.restart();
+  }],
+] as const) {
+  t.test(name, async (test) => {
+    const { first, before, letGo } = await writerHeldUp(test, image);
+    await end(first);
+    const second = await nextWriter(test, image);
+    letGo();
+    test.equal(await second.ask('read -'), 'bb');
+    test.equal(await second.end(), 0);
+    await checkFenced(test, before);
+  });
+}
 
 t.test('a writer that was stopped with a write under way is fenced; when it goes on, its write ends in ESHUTDOWN', async (test) => {
-  await makeClone('stopped');
-  const first = await start('stopped');
-  test.teardown(() => first.kill());
-  test.equal(await first.ask('write a'), '0');
-  const before = epochs();
-  const held = holdNextWrite();
-  first.tell('write A');
-  await held.arrived;
+  const { first, before, letGo } = await writerHeldUp(test, 'stopped');
   first.signal('SIGSTOP');
-  const second = await start('stopped');
-  test.teardown(() => second.kill());
-  test.equal(await second.ask('write b'), '0');
+  const second = await nextWriter(test, 'stopped');
   await checkFenced(test, before);
-  held.letGo();
+  letGo();
   first.signal('SIGCONT');
   test.equal(await first.answer(), String(ESHUTDOWN));
   test.equal(await first.ask('write A'), String(ESHUTDOWN), 'and so does every later one');
@@ -137,9 +135,7 @@ t.test('nor does nebd-server\'s restart bring a fenced writer back: it opens the
   test.equal(await first.ask('write a'), '0');
   first.signal('SIGSTOP');
   first.tell('write A');
-  const second = await start('restarted');
-  test.teardown(() => second.kill());
-  test.equal(await second.ask('write b'), '0');
+  const second = await nextWriter(test, 'restarted');
   await cluster.restartNebd();
   test.equal(await second.ask('write c'), '0', 'who owns it writes on through the restart');
   first.signal('SIGCONT');

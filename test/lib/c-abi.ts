@@ -1,4 +1,4 @@
-// Calls librados and librbd through their C ABI, as any client does. Which libraries these are is the loader's choice
+// Calls librados and librbd through their C ABI, like every client. Which libraries these are is the loader's choice
 // (LD_LIBRARY_PATH), so a process sees one pair only. Calls run on worker threads: C may call back at any time.
 import koffi from 'koffi';
 import { addressOf } from './memory.js';

@@ -20,7 +20,7 @@ export interface ImageView {
   readonly layers: number;
   /** The volume that takes its writes, or the newest one. */
   readonly volume: string;
-  /** "plain": any tool of the backend can read the volume as it is. */
+  /** "plain": every tool of the backend can read the volume as it is. */
   readonly kind: 'plain' | 'cow';
   readonly inTrash: boolean;
   /** How many sessions have it open. */
