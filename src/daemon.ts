@@ -24,6 +24,7 @@ import { snapshotMethods } from './rpc/methods/snapshots.js';
 import { trashMethods } from './rpc/methods/trash.js';
 import { isProcessStopped } from './rpc/process-watch.js';
 import { RpcServer } from './rpc/server.js';
+import { requireWhole } from './service/admin/backup.js';
 import { finishReleases } from './service/admin/release.js';
 import { tellParents } from './service/children.js';
 import { clusterId } from './service/cluster.js';
@@ -69,6 +70,7 @@ export async function startDaemon(config: Config, hooks: DaemonHooks): Promise<D
     const store = await openStore(config);
     undo.push(() => store.close());
     undo.push(await holdPlace(store, config, hooks));
+    await requireWhole(store);
     const backends = await openBackends(config, store, log);
     undo.push(() => Promise.all([...backends.values()].map((backend) => backend.close())));
     const options = new StoredOptions(store);

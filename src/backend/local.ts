@@ -116,7 +116,7 @@ class LocalBackend implements Backend {
     return this.guard(name, async () => {
       const mode = as.writable ? constants.O_RDWR : constants.O_RDONLY;
       const file = await open(this.path(place, name), mode | constants.O_NOFOLLOW);
-      return { driver: 'file', fd: file.fd, blockSize, release: () => { void file.close(); } };
+      return { driver: 'file', fd: file.fd, blockSize, release: () => { file.close().catch(ignored); } };
     });
   }
 
@@ -198,6 +198,11 @@ function translated(error: unknown, what: string): unknown {
   if (code === 'EFBIG') return new ServiceError('EINVAL', `${what}: larger than the file system can hold`);
   const known = typeof code === 'string' && Object.hasOwn(Errno, code) ? code as ErrnoName : 'EIO';
   return new ServiceError(known, `${what}: ${error.message}`);
+}
+
+/** Our copy of a descriptor was never written through: its client hears of errors from its own. */
+function ignored(): void {
+  // Nothing to do.
 }
 
 function ignoreMissing(error: unknown): undefined {

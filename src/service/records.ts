@@ -188,6 +188,8 @@ const ofImage = (image: ImageRef): string => `${within(image)}/${image.id}`;
 
 export const keys = {
   fsid: 'cluster/fsid',
+  /** A backup is being put into the store. */
+  restoring: 'restoring',
   counter: (name: string) => `counter/${name}`,
   pool: (id: number) => `pool/${id}`,
   pools: 'pool/',

@@ -3,7 +3,9 @@
 import { hostname } from 'node:os';
 import { StoreError, type Store } from './store.js';
 
-const key = 'daemon';
+/** Where it is noted who has the place. */
+export const daemonLockKey = 'daemon';
+
 const leaseSeconds = 10;
 const renewMs = 3000;
 
@@ -13,9 +15,9 @@ const renewMs = 3000;
  */
 export async function holdDaemonLock(store: Store, where: string, onLost: (reason: string) => void): Promise<() => Promise<void>> {
   const lease = await store.grantLease(leaseSeconds);
-  const { done } = await store.commit({ when: [{ key, revision: 0 }], changes: [{ put: key, value: `pid ${process.pid} on ${hostname()}`, lease }] });
+  const { done } = await store.commit({ when: [{ key: daemonLockKey, revision: 0 }], changes: [{ put: daemonLockKey, value: `pid ${process.pid} on ${hostname()}`, lease }] });
   if (!done) {
-    const holder = await store.get(key);
+    const holder = await store.get(daemonLockKey);
     await store.revokeLease(lease);
     throw new StoreError(`${where}: in use by another daemon (${holder?.value ?? 'which is just ending'})`);
   }

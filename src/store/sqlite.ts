@@ -239,7 +239,9 @@ class SqliteStore implements Store {
 
   private startLeaseTimer(): void {
     if (this.leaseTimer || this.statements.leases.all(() => 0).length === 0) return;
-    this.leaseTimer = setInterval(() => { void this.expireLeases(); }, leaseCheckMs);
+    this.leaseTimer = setInterval(() => {
+      this.expireLeases().catch(() => { /* The disk is full: tried again. */ });
+    }, leaseCheckMs);
   }
 
   private async expireLeases(): Promise<void> {

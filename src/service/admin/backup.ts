@@ -1,7 +1,8 @@
 // All records as lines of text, and back into an empty store. What only holds while processes live is left out. Behind: `cbd2rbd backup`
 // (asked of the daemon) and `cbd2rbd restore` (on a store that no daemon uses).
 import { randomBytes } from 'node:crypto';
-import type { Change, Store } from '../../store/store.js';
+import { daemonLockKey } from '../../store/daemon-lock.js';
+import { StoreError, type Change, type Store } from '../../store/store.js';
 import type { Context } from '../context.js';
 import { ServiceError } from '../errors.js';
 import { keys } from '../records.js';
@@ -16,7 +17,7 @@ export interface BackupHead {
   readonly records: number;
 }
 
-const ephemeral = [keys.sessions, keys.ops, keys.exclusiveLocks, 'daemon'];
+const ephemeral = [keys.sessions, keys.ops, keys.exclusiveLocks, daemonLockKey];
 const atOnce = 64;
 const pageChars = 1 << 20;
 
@@ -27,23 +28,18 @@ export interface Page {
 }
 
 // One backup at a time is kept between its pages.
-let taken: { token: string; lines: string[] } | undefined;
+let taken: { token: string; lines: readonly string[]; next: number } | undefined;
 
 /** Without a token: takes a backup (one reading of the store, so it is of one moment) and gives its first page. */
 export async function backupPage(ctx: Context, token: string | undefined): Promise<Page> {
-  if (token === undefined) taken = { token: randomBytes(8).toString('hex'), lines: await backupLines(ctx.store, new Date()) };
-  else if (taken?.token !== token) throw new ServiceError('ESTALE', 'another backup was begun meanwhile');
-  const { lines } = taken ?? { lines: [] };
-  const page: string[] = [];
-  for (let chars = 0; chars < pageChars && lines.length > 0;) {
-    const line = lines.shift() ?? '';
-    page.push(line);
-    chars += line.length;
-  }
-  const isLast = lines.length === 0;
-  const mine = taken?.token ?? '';
+  if (token === undefined) taken = { token: randomBytes(8).toString('hex'), lines: await backupLines(ctx.store, new Date()), next: 0 };
+  const backup = taken;
+  if (!backup || (token !== undefined && backup.token !== token)) throw new ServiceError('ESTALE', 'another backup was begun meanwhile');
+  const first = backup.next;
+  for (let chars = 0; chars < pageChars && backup.next < backup.lines.length; backup.next += 1) chars += backup.lines[backup.next]?.length ?? 0;
+  const isLast = backup.next === backup.lines.length;
   if (isLast) taken = undefined;
-  return { token: mine, lines: page, isLast };
+  return { token: backup.token, lines: backup.lines.slice(first, backup.next), isLast };
 }
 
 async function backupLines(store: Store, now: Date): Promise<string[]> {
@@ -76,13 +72,24 @@ function parseLine(line: string, number: number): unknown {
   }
 }
 
-/** Puts a backup's records into a store that no daemon uses. ENOTEMPTY where it has records, unless `replace`. */
+/**
+ * Puts a backup's records into a store that no daemon uses. ENOTEMPTY where it has records, unless `replace`, or where they are what an
+ * interrupted restore left. Until all is there no daemon starts on the store.
+ */
 export async function restoreInto(store: Store, records: readonly (readonly [string, string])[], { replace }: { replace: boolean }): Promise<void> {
-  const there = await store.list({ prefix: '' });
-  if (there.length > 0 && !replace) throw new ServiceError('ENOTEMPTY', 'the store has records already; --replace removes them first');
-  const kept = new Set(records.map(([key]) => key));
+  const there = (await store.list({ prefix: '' })).filter(({ key }) => key !== daemonLockKey);
+  const isHalf = there.some(({ key }) => key === keys.restoring);
+  if (there.length > 0 && !replace && !isHalf) throw new ServiceError('ENOTEMPTY', 'the store has records already; --replace removes them first');
+  const kept = new Set([keys.restoring, ...records.map(([key]) => key)]);
   const changes: Change[] = [
     ...there.filter(({ key }) => !kept.has(key)).map(({ key }): Change => ({ remove: key })), ...records.map(([put, value]): Change => ({ put, value })),
   ];
+  await store.commit({ changes: [{ put: keys.restoring, value: 'true' }] });
   for (let at = 0; at < changes.length; at += atOnce) await store.commit({ changes: changes.slice(at, at + atOnce) });
+  await store.commit({ changes: [{ remove: keys.restoring }] });
+}
+
+/** Throws where a restore was cut short. */
+export async function requireWhole(store: Store): Promise<void> {
+  if (await store.get(keys.restoring)) throw new StoreError('the store holds a part of a backup: a restore was cut short; run `cbd2rbd restore` again');
 }
