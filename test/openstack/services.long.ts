@@ -22,7 +22,7 @@ show_image_direct_url = true
 show_multiple_locations = true
 enabled_import_methods = []
 [database]
-connection = sqlite:////srv/glance.sqlite
+connection = sqlite:////srv/glance.sqlite?timeout=120
 [glance_store]
 stores = rbd
 default_store = rbd
@@ -60,7 +60,7 @@ backend_stats_polling_interval = 5
 [oslo_concurrency]
 lock_path = /srv/locks
 [database]
-connection = sqlite:////srv/cinder.sqlite
+connection = sqlite:////srv/cinder.sqlite?timeout=120
 ${['rbd', 'other'].map((name) => `[${name}]
 volume_driver = cinder.volume.drivers.rbd.RBDDriver
 volume_backend_name = ${name}
@@ -107,6 +107,11 @@ CONF
   start(t, host, 'glance-api', ['/usr/bin/glance-api', '--config-file', '/srv/glance.conf']);
   for (const name of ['cinder-api', 'cinder-scheduler', 'cinder-volume', 'cinder-backup']) start(t, host, name, [`/usr/bin/${name}`, '--config-file', '/srv/cinder.conf']);
   await driverTest(t, host, 'services', { LIBVIRT_URI: libvirt.uri });
+  if (!t.passing()) {
+    for (const name of ['glance-api', 'cinder-api', 'cinder-volume', 'cinder-backup']) {
+      t.comment(name, readFileSync(host.own(`${name}.log`), 'utf8').split('\n').filter((line) => /ERROR|CRITICAL/.test(line)).slice(-25).join('\n'));
+    }
+  }
   const heard = readFileSync(host.own('cinder-volume.log'), 'utf8');
   for (const [name, { hears, says }] of Object.entries(MISTAKES)) {
     t.match(heard, new RegExp(`${name}[^]*?(${hears.source})`), `${name}: cinder-volume is told Ceph's error`);
