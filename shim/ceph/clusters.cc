@@ -22,7 +22,7 @@ using Options = std::vector<std::pair<std::string, std::string>>;
 // would wait for ever.
 std::atomic<unsigned> generation{0};
 
-// A real rados_t, connected. Shut down with its last user.
+// A real rados_t, connected. Shut down with its last user: the rados_t of ours, or an image that outlives that.
 class Connection {
  public:
   Connection(rados_t handle) : handle_(handle), generation_(generation) {}
@@ -42,7 +42,9 @@ class Connection {
 // What one rados_t of ours has to do with real clusters.
 struct Side {
   Options options;
-  std::map<std::string, std::weak_ptr<Connection>> connections;  // by connection_key()
+  // By connection_key(). They stay until the rados_t is shut down, as the real library's own does; in a child of fork() the parent's
+  // are of no use and do nothing when they go.
+  std::map<std::string, std::shared_ptr<Connection>> connections;
 };
 
 class Sides : public control::ForkAware {
@@ -111,7 +113,7 @@ int connection_for(rados_t cluster, const rados::CephPool& pool, std::shared_ptr
   {
     std::lock_guard lock(all().mutex);
     Side& side = all().sides[cluster];
-    if ((out = side.connections[key].lock())) return 0;
+    if ((out = side.connections[key])) return 0;
     options = side.options;
   }
   rados_t made = nullptr;
@@ -119,10 +121,9 @@ int connection_for(rados_t cluster, const rados::CephPool& pool, std::shared_ptr
   if (r < 0) return r;
   auto connection = std::make_shared<Connection>(made);
   std::lock_guard lock(all().mutex);
-  std::weak_ptr<Connection>& known = all().sides[cluster].connections[key];
-  if ((out = known.lock())) return 0;  // another thread was faster; ours ends when the lock is free again
-  known = connection;
-  out = std::move(connection);
+  std::shared_ptr<Connection>& known = all().sides[cluster].connections[key];
+  if (known == nullptr) known = connection;  // else another thread was faster; ours ends when the lock is free again
+  out = known;
   return 0;
 }
 
@@ -222,7 +223,7 @@ RealClusters real_clusters(rados_t cluster) {
   if (side == sides->sides.end()) return connected;
   for (const auto& [key, known] : side->second.connections) {
     if (!key.starts_with(ours)) continue;
-    if (auto connection = known.lock()) connected.emplace_back(connection, connection->handle());
+    if (known != nullptr) connected.emplace_back(known, known->handle());
   }
   return connected;
 }
@@ -230,8 +231,12 @@ RealClusters real_clusters(rados_t cluster) {
 void forget_cluster(rados_t cluster) {
   Sides* const sides = existing;
   if (sides == nullptr) return;
+  Side gone;  // its connections end when the lock is free again
   std::lock_guard lock(sides->mutex);
-  sides->sides.erase(cluster);
+  const auto side = sides->sides.find(cluster);
+  if (side == sides->sides.end()) return;
+  gone = std::move(side->second);
+  sides->sides.erase(side);
 }
 
 }  // namespace cbd::ceph

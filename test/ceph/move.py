@@ -1,5 +1,5 @@
 # Run by move.test.ts with our libraries: `make POOL NAME MIB` an image with two snapshots between which everything happens that a
-# difference must bring along; `digest POOL NAME` what it is; `hold POOL NAME` it open until standard input ends.
+# difference must bring along; `digest POOL NAME` what it is; `hold POOL NAME` it open until standard input ends; and what else they need.
 import hashlib
 import json
 import os
@@ -66,6 +66,17 @@ with cluster.open_ioctx(pool) as io:
     elif command == 'write':
         with rbd.Image(io, rest[0]) as image:
             image.write(rest[2].encode(), int(rest[1]))
+    elif command == 'bytes':
+        with rbd.Image(io, rest[0], snapshot=rest[1], read_only=True) as image:
+            print(image.read(int(rest[2]), int(rest[3])).hex())
+    elif command == 'clone':
+        api.clone(io, rest[0], rest[1], io, rest[2])
+    elif command == 'parent':
+        with rbd.Image(io, rest[0], read_only=True) as image:
+            try:
+                print(json.dumps(image.parent_info()))
+            except rbd.ImageNotFound:
+                print('null')
     elif command == 'names':
         print(json.dumps({'images': sorted(api.list(io)), 'trash': sorted(entry['name'] for entry in api.trash_list(io))}))
     else:

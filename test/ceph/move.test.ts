@@ -1,62 +1,22 @@
 // `cbd2rbd image move` between a real Ceph, CurveBS (the stand-in) and local files: what arrives is what was there, snapshot by
 // snapshot, and a mover or a daemon that dies in the middle costs nothing but time.
 import t, {type Test} from 'tap';
-import {spawn, type ChildProcess} from 'node:child_process';
-import {once} from 'node:events';
-import {mkdtempSync, rmSync} from 'node:fs';
-import {tmpdir} from 'node:os';
-import {join} from 'node:path';
 
-import {copyCephLibraries} from '../../src/install/ceph-libraries.js';
-import {ClusterProcess} from '../curvebs/cluster-process.js';
-import {root} from '../lib/root.js';
-import {serve} from '../lib/served.js';
-import {mustRun, PYTHON} from '../lib/stock-client.js';
-import {cephInstalled, startCeph} from './cluster.js';
+import {cephInstalled} from './cluster.js';
+import {Moving} from './moving.js';
 
 if (!cephInstalled()) t.bailout('ceph-mon, ceph-mgr, ceph-osd and ceph-common are needed (tools/setup.sh installs them)');
 t.setTimeout(280_000);
 
-const copies = root('build/ceph-libraries');
-copyCephLibraries({from: '/usr/lib/x86_64-linux-gnu', to: copies});
-const folder = mkdtempSync(join(tmpdir(), 'cbd-move-'));
-const [ceph, curvebs] = await Promise.all([startCeph({pools: ['behind']}), ClusterProcess.start(folder)]);
-// A killed client's watch stays this long (30 s by default; a living one renews it every 5 s).
-ceph.run('ceph', 'config', 'set', 'osd', 'osd_client_watch_timeout', '12');
-const daemon = await serve({CBD2RBD_DEFAULT_POOLS: 'near', CBD2RBD_CURVEBS_MDS: curvebs.mds, CBD2RBD_CURVEBS_NEBD_SOCKET: curvebs.nebdSocket});
-t.teardown(async () => {
-  await Promise.all([ceph.destroy(), daemon.destroy(), curvebs.kill()]);
-  rmSync(folder, {recursive: true, force: true});
-});
-
-const env = {CBD2RBD_CEPH_LIBS: copies};
-const script = root('test/ceph/move.py');
-const python = async (...words: string[]): Promise<string> => mustRun(daemon, PYTHON, [script, ...words], {env});
-const digest = async (image: string): Promise<unknown> => JSON.parse(await python('digest', ...image.split('/')));
-const names = async (pool: string): Promise<unknown> => JSON.parse(await python('names', pool));
-const make = async (image: string, mib: number): Promise<unknown> => (await python('make', ...image.split('/'), String(mib)), digest(image));
-
-interface Ended {
-  readonly code: number|null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs `cbd2rbd` in a process group of its own; `seen` is called with all of standard error whenever it grows. */
-async function cbd2rbd(words: readonly string[], seen: (stderr: string, child: ChildProcess) => void = () => undefined): Promise<Ended> {
-  const child = spawn(process.execPath, [root('dist/src/cli/cbd2rbd.js'), '--dir', daemon.dir, ...words],
-                      {env: {...daemon.clientEnv, ...env}, detached: true, stdio: ['ignore', 'pipe', 'pipe']});
-  const output = {stdout: '', stderr: ''};
-  child.stdout.on('data', (text: Buffer) => output.stdout += text.toString());
-  child.stderr.on('data', (text: Buffer) => {
-    output.stderr += text.toString();
-    seen(output.stderr, child);
-  });
-  const [code] = await once(child, 'close') as [number|null];
-  return {code, ...output};
-}
-
-const move = (from: string, to: string, ...options: string[]): Promise<Ended> => cbd2rbd(['image', 'move', from, to, ...options]);
+const moving = await Moving.start();
+t.teardown(() => moving.end());
+const {daemon} = moving;
+const python = moving.python.bind(moving);
+const digest = moving.digest.bind(moving);
+const names = moving.names.bind(moving);
+const make = moving.make.bind(moving);
+const move = moving.move.bind(moving);
+const cbd2rbd = moving.cbd2rbd.bind(moving);
 
 /** Kills the whole group, the mover with its parent, once `mark` was shown. */
 async function killedAt(t: Test, mark: RegExp, from: string, to: string): Promise<void> {
@@ -66,14 +26,6 @@ async function killedAt(t: Test, mark: RegExp, from: string, to: string): Promis
   t.match(ended.stderr, mark, `it came to ${mark.source}`);
   t.equal(ended.code, null, 'and was killed there');
 }
-
-t.before(async () => {
-  for (const [pool, place] of [['far', 'ceph:behind'], ['cbs', 'curvebs:/rbd']] as const) {
-    const options = pool === 'far' ? ['--conf', ceph.conf] : ['--owner', 'cinder'];
-    const mapped = await cbd2rbd(['pool', 'map', pool, place, ...options]);
-    if (mapped.code !== 0) throw new Error(mapped.stderr);
-  }
-});
 
 t.test('an image goes from each backend to each other, whole, with its snapshots', async (t) => {
   const before = await make('near/vm', 24);
@@ -127,11 +79,9 @@ t.test('a daemon that is killed and comes back costs a pause', async (t) => {
 
 t.test('what cannot be moved is refused plainly, and nothing is changed', async (t) => {
   await make('far/busy', 24);
-  const holder = spawn(PYTHON, [script, 'hold', 'far', 'busy'], {env: {...daemon.clientEnv, ...env}, stdio: ['pipe', 'pipe', 'inherit']});
-  await once(holder.stdout, 'data');
+  const release = await moving.hold('far', 'busy');
   const busy = await move('far/busy', 'near/busy');
-  holder.stdin.end();
-  await once(holder, 'close');
+  await release();
   t.equal(busy.code, 1);
   t.match(busy.stderr, /^cbd2rbd: far\/busy is open at 127\.0\.0\.1\S*: close it there first\n$/);
   for (const [from, to, why] of [
@@ -169,4 +119,54 @@ t.test('what was written to the source between two runs is not lost', async (t) 
   const ended = await move('near/vm', 'cbs/late');
   t.equal(ended.code, 0, ended.stderr);
   t.strictSame(await digest('cbs/late'), before);
+});
+
+t.test('whoever opens the image while it is copied keeps it: the move is refused, and goes on later', async (t) => {
+  await make('near/opened', 160);
+  let release: Promise<() => Promise<void>>|undefined;
+  const refused = await cbd2rbd(['image', 'move', 'near/opened', 'cbs/opened'], (stderr) => {
+    if (/Copying near\/opened: [1-9]\d?% complete/.test(stderr)) release ??= moving.hold('near', 'opened');
+  });
+  await (await release)?.();
+  t.equal(refused.code, 1);
+  t.match(refused.stderr, /near\/opened was opened at 127\.0\.0\.1\S* meanwhile: close it there and run this again\n$/);
+  await python('write', 'near', 'opened', '5000', 'by the one who opened it');
+  const before = await digest('near/opened');
+  const ended = await move('near/opened', 'cbs/opened');
+  t.equal(ended.code, 0, ended.stderr);
+  t.strictSame(await digest('cbs/opened'), before);
+});
+
+t.test('a clone becomes a whole image with its parent\'s content, and a parent stays for its clones', async (t) => {
+  for (const [pool, to] of [['far', 'near'], ['near', 'far']] as const) {
+    await make(`${pool}/parent-${pool}`, 24);
+    await python('clone', pool, `parent-${pool}`, 'two, three', `clone-${pool}`);
+    await python('write', pool, `clone-${pool}`, '4096', 'the clone\'s own');
+    const [clone, parent] = [await digest(`${pool}/clone-${pool}`), await digest(`${pool}/parent-${pool}`)];
+    const removed = await move(`${pool}/parent-${pool}`, `${to}/parent-${pool}`, '--remove');
+    t.equal(removed.code, 1);
+    t.match(removed.stderr, 'has clones, so it cannot be removed after the move: leave --remove away, or flatten them');
+    const moved = await move(`${pool}/clone-${pool}`, `${to}/clone-${pool}`, '--remove');
+    t.equal(moved.code, 0, moved.stderr);
+    t.strictSame(await digest(`${to}/clone-${pool}`), clone);
+    t.equal((await python('parent', to, `clone-${pool}`)).trim(), 'null');
+    await python('clone', pool, `parent-${pool}`, 'two, three', `second-${pool}`);
+    const second = await digest(`${pool}/second-${pool}`);
+    t.equal((await move(`${pool}/parent-${pool}`, `${to}/parent-${pool}`)).code, 0);
+    t.strictSame(await digest(`${to}/parent-${pool}`), parent);
+    t.strictSame(await digest(`${pool}/second-${pool}`), second, 'a clone that stayed reads its parent in the trash');
+  }
+});
+
+t.test('a copy that was spoiled is found by reading both, and the source stays', async (t) => {
+  const before = await make('far/spoiled', 24);
+  await killedAt(t, /Comparing far\/spoiled: \d+% complete/, 'far/spoiled', 'near/spoiled');
+  // Behind everybody's back: the second block that the oldest snapshot's volume holds.
+  moving.spoil(await python('bytes', 'far', 'spoiled.cbd2rbd-moved', 'one', '4096', '4096'));
+  const ended = await move('far/spoiled', 'near/spoiled');
+  t.equal(ended.code, 1);
+  t.match(ended.stderr, /the copy of far\/spoiled@one differs at \d+; the source has its name again, --abort removes the copy\n$/);
+  t.strictSame(await digest('far/spoiled'), before);
+  t.equal((await move('far/spoiled', 'near/spoiled', '--abort')).code, 0);
+  t.strictSame(await digest('far/spoiled'), before);
 });

@@ -2,6 +2,7 @@
 # (ours) of one process and prints what it saw as JSON.
 import ctypes
 import hashlib
+import itertools
 import json
 import os
 import sys
@@ -209,11 +210,14 @@ def events():
     assert library.rbd_resize(image, ctypes.c_uint64(32 * MIB)) == 0
     seen['told of the resize'] = updated.wait(30)
     assert library.rbd_update_unwatch(image, watch) == 0
+    # The context goes first: what it came from stays connected.
+    handles.rados_ioctx_destroy(io)
     closing = completion()
     assert library.rbd_aio_close(image, closing) == 0
     library.rbd_aio_wait_for_complete(closing)
     seen['close'] = library.rbd_aio_get_return_value(closing)
     library.rbd_aio_release(closing)
+    assert handles.rados_ioctx_create(cluster, b'far', ctypes.byref(io)) == 0
     seen['removed'] = library.rbd_remove(io, b'events')
     handles.rados_ioctx_destroy(io)
     handles.rados_shutdown(cluster)
@@ -321,5 +325,83 @@ def unreachable():
     return answer
 
 
-print(json.dumps({'side-by-side': side_by_side, 'deep-copies': deep_copies, 'both-open': both_open, 'callbacks': callbacks, 'events': events, 'lists': lists, 'objects': objects,
+def orders():
+    # Two contexts and two images of one handle, one on either side, which go in every order.
+    seen = []
+    for at, order in enumerate(itertools.permutations(('far io', 'near io', 'far image', 'near image', 'cluster'))):
+        if at % 5 != 0:
+            continue
+        cluster = connect()
+        far, near = cluster.open_ioctx('far'), cluster.open_ioctx('near')
+        for pool in (far, near):
+            if at == 0:
+                api.create(pool, 'order', MIB)
+        parts = {'far io': far, 'near io': near, 'far image': rbd.Image(far, 'order'), 'near image': rbd.Image(near, 'order')}
+        for part in order:
+            for name in ('far image', 'near image'):
+                # Once its rados_t is shut down, the real library answers no request any more.
+                if name in parts and 'gone' not in parts:
+                    parts[name].write(b'%03d' % at, 0)
+                    assert parts[name].read(0, 3) == b'%03d' % at
+            if part == 'cluster':
+                parts['gone'] = cluster
+                cluster.shutdown()
+            else:
+                parts.pop(part).close()
+        seen.append(0)
+    cluster = connect()
+    addresses = set()
+    for _ in range(3):
+        with cluster.open_ioctx('far') as far, rbd.Image(far, 'order') as image:
+            addresses.add(list(image.watchers_list())[0]['addr'])
+    cluster.shutdown()
+    return [len(seen), len(addresses)]
+
+
+def outage():
+    # The real cluster falls silent and comes back, while this process uses it and, where a second pool is named, ours. The test tells
+    # us when, through standard input.
+    timeouts = {'rados_osd_op_timeout': '2', 'rados_mon_op_timeout': '2', 'client_mount_timeout': '2'}
+    cluster = connect(**timeouts)
+    far, *near = [cluster.open_ioctx(pool) for pool in sys.argv[2:]]
+    for pool in (far, *near):
+        api.create(pool, 'outage-%d' % len(near), 8 * MIB, features=rbd.RBD_FEATURE_LAYERING)
+    there, *here = [rbd.Image(pool, 'outage-%d' % len(near)) for pool in (far, *near)]
+    for image in (there, *here):
+        image.write(b'before', 0)
+        image.flush()
+    print('ready', flush=True)
+    assert sys.stdin.readline() == 'silent\n'
+    seen = {'ours': []}
+    ended = []
+    waiting = there.aio_write(b'waiting', 4096, lambda completion: ended.append(completion.get_return_value()))
+    for image, pool in zip(here, near):
+        image.write(b'during', 0)
+        seen['ours'] = [image.read(0, 6).decode(), 'outage-1' in api.list(pool), rbd.Image(pool, 'outage-1').size()]
+    seen['read'] = errno_of(there.read, 0, 6)
+    seen['write'] = errno_of(there.write, b'during', 0)
+    waiting.wait_for_complete_and_cb()
+    seen['aio'] = ended
+    seen['list'] = errno_of(api.list, far)
+    seen['stat'] = errno_of(far.stat, 'rbd_directory')
+
+    def anew():
+        other = connect(**timeouts)
+        try:
+            other.open_ioctx(sys.argv[2])
+        finally:
+            other.shutdown()
+
+    seen['connecting anew'] = errno_of(anew)
+    print(json.dumps(seen), flush=True)
+    assert sys.stdin.readline() == 'back\n'
+    there.write(b'after!', 0)
+    after = there.read(0, 6).decode()
+    for image in (there, *here):
+        image.close()
+    cluster.shutdown()
+    return after
+
+
+print(json.dumps({'orders': orders, 'outage': outage, 'side-by-side': side_by_side, 'deep-copies': deep_copies, 'both-open': both_open, 'callbacks': callbacks, 'events': events, 'lists': lists, 'objects': objects,
                   'fork': fork, 'unreachable': unreachable}[sys.argv[1]]()))

@@ -3,9 +3,11 @@
 import t, {type Test} from 'tap';
 import {spawn} from 'node:child_process';
 import {createHash} from 'node:crypto';
+import {once} from 'node:events';
 import {mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
+import {createInterface} from 'node:readline';
 
 import {copyCephLibraries} from '../../src/install/ceph-libraries.js';
 import {ClusterProcess} from '../curvebs/cluster-process.js';
@@ -170,9 +172,18 @@ t.test(
           {child: 'before in the child, 107, closed', status: 0, parent: 'after!'});
     });
 
+t.test('contexts, images and the handle that they came from may go in any order; one handle stays connected', async t => {
+  t.strictSame(await python(t, ['orders']), [24, 1]);
+});
+
 t.test('a pool says with ENOPKG that Ceph\'s libraries are missing, and other pools go on', async t => {
   t.strictSame(
       await python(t, ['unreachable', 'far', 'near'], {CBD2RBD_CEPH_LIBS: daemon.dir}), {far: 65, near: 0});
+  const told = await client([root('build/bin/hooks/rbd'), 'export', 'far/a', '-'], {CBD2RBD_CEPH_LIBS: daemon.dir});
+  t.strictSame([told.status, told.stderr], [
+    65, 'rbd: error opening pool \'far\': (65) Package not installed: it is on a real Ceph, and the copies of Ceph\'s librados and ' +
+        'librbd are missing here (`cbd2rbd ceph libraries` makes them)\n',
+  ]);
 });
 
 t.test('a cluster that does not answer, and a pool that it lacks, are the pool\'s own error', async t => {
@@ -182,6 +193,44 @@ t.test('a cluster that does not answer, and a pool that it lacks, are the pool\'
   await admin.call(
       'admin.pool.map', {name: 'lacking', backend: 'ceph', dir: 'nowhere', ceph: {conf: ceph.conf}});
   t.strictSame(await python(t, ['unreachable', 'dead', 'lacking', 'near']), {dead: 110, lacking: 2, near: 0});
+});
+
+interface Speaker {
+  say(line: string): void;
+  line(): Promise<string>;
+  readonly status: Promise<number|null>;
+}
+
+function talk(command: readonly string[], environment: NodeJS.ProcessEnv): Speaker {
+  const child = spawn('/usr/bin/python3', [root('test/ceph/pass-through.py'), ...command],
+                      {env: environment, stdio: ['pipe', 'pipe', 'inherit'], timeout: 100_000});
+  const lines = createInterface({input: child.stdout})[Symbol.asyncIterator]();
+  const status = once(child, 'close').then(([code]) => code as number | null);
+  return {say: line => child.stdin.write(`${line}\n`), line: async () => String((await lines.next()).value), status};
+}
+
+t.test('while a real cluster is silent its calls time out as they do there, ours go on, and it comes back', async t => {
+  const direct = talk(['outage', 'behind'], ceph.env);
+  const through = talk(['outage', 'far', 'near'], {...process.env, CEPH_CONF: conf, CEPH_ARGS: '', LD_LIBRARY_PATH: root('build/lib'), CBD2RBD_CEPH_LIBS: copies});
+  const both = [direct, through];
+  for (const one of both) t.equal(await one.line(), 'ready');
+  const daemons = Object.values(ceph.status()).filter(pid => pid !== undefined);
+  for (const pid of daemons) process.kill(pid, 'SIGSTOP');
+  let answers: Record<string, unknown>[];
+  try {
+    for (const one of both) one.say('silent');
+    answers = await Promise.all(both.map(async one => JSON.parse(await one.line()) as Record<string, unknown>));
+  } finally {
+    for (const pid of daemons) process.kill(pid, 'SIGCONT');
+  }
+  const [real = {}, seen = {}] = answers;
+  t.strictSame(seen, {...real, ours: ['during', true, 8 * MIB]});
+  t.strictSame([real['read'], real['connecting anew']], [110, 110]);
+  for (const one of both) one.say('back');
+  for (const one of both) {
+    t.equal(await one.line(), '"after!"');
+    t.equal(await one.status, 0);
+  }
 });
 
 t.test('one qemu-img convert goes from Ceph to CurveBS and to local files, and one back', async t => {

@@ -12,6 +12,10 @@ namespace cbd::hooks {
 
 Pool::Pool(rados_t cluster, const std::string& name, const std::string& name_space) {
   int result = rados_ioctx_create(cluster, name.c_str(), &ioctx_);
+  if (result == -ENOPKG) {
+    throw Failure{ENOPKG, "rbd: error opening pool '" + name + "': (65) Package not installed: it is on a real Ceph, and the copies of Ceph's librados" +
+                              " and librbd are missing here (`cbd2rbd ceph libraries` makes them)\n"};
+  }
   if (result < 0) throw failure("error opening pool '" + name + "'", result);
   rados_ioctx_set_namespace(ioctx_, name_space.c_str());
   bool exists = true;

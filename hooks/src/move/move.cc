@@ -117,6 +117,9 @@ Move::Stage Move::find_stage() {
     if (image == nullptr) return std::nullopt;
     std::optional<Note> note = read_note(*image);
     if (!note && name == hidden_copy_ && image->size() == 0) return std::nullopt;  // killed before its first note; begin() makes it anew
+    if (!note && name == options_.to.image && open_if_there(from_, options_.from.image) == nullptr) {
+      throw refused(EEXIST, show(options_.to) + " is there already, and " + show(options_.from) + " is not: a move from one to the other has ended");
+    }
     if (!note || note->source != show(options_.from)) {
       throw refused(EEXIST, options_.to.pool + "/" + name + " is there already" + (note ? ", from a move of " + note->source : ""));
     }
@@ -271,6 +274,11 @@ void Move::verify() {
 void Move::switch_over() {
   {
     const Image source(from_, hidden_source_, "", true);
+    // Whoever was in the middle of opening it when it was taken out has it open by now.
+    if (const std::string address = opener_of(source, 0); !address.empty()) {
+      put_back();
+      throw refused(EBUSY, show(options_.from) + " was opened at " + address + " meanwhile: close it there and run this again");
+    }
     const Image target(to_, hidden_copy_, "", false);
     for (const Snap& snap : source.snaps()) {
       if (!source.is_protected(snap.name) || target.is_protected(snap.name)) continue;
