@@ -1,6 +1,7 @@
 // For tests: fio writes and verifies an image on CurveBS while things go wrong. The short form is faults.test.ts, the long one
 // soak.ts (`npm run soak:curvebs`).
 
+import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,8 +13,8 @@ import { DaemonProcess, run, startAll, startStack, type Stack } from './stack.js
 
 const FIO = ['--name=verify', '--ioengine=rbd', '--pool=rbd', '--rbdname=fio', '--clientname=admin', '--bs=16k', '--size=16M', '--verify=crc32c', '--verify_fatal=1', '--verify_state_save=0', '--randseed=11'];
 
-/** Whose head: a plain volume, which anybody may write, or a cow layer, which its writer may be fenced from. */
-export type Kind = 'plain' | 'clone';
+/** Whose head: a plain volume, which anybody may write, or a cow layer, which its writer may be fenced from; there, perhaps, under another process's snapshots. */
+export type Kind = 'plain' | 'clone' | 'clone with snapshots';
 
 async function makeImage(test: Test, stack: Pick<Stack, 'environment'>, kind: Kind): Promise<void> {
   const clone = `
@@ -32,9 +33,51 @@ rbd.RBD().clone(io, 'parent', 's', io, 'fio')
   test.equal(made.code, 0, `the image is made ${made.stderr}`);
 }
 
+/** Takes snapshots of the image and removes them until its input ends; each must read the same when it goes as when it came. Prints how many there were. */
+const SNAPSHOTS = `
+import hashlib, rados, rbd, select, sys
+cluster = rados.Rados(conffile='')
+cluster.connect()
+io = cluster.open_ioctx('rbd')
+def digest(snap):
+    with rbd.Image(io, 'fio', snap, read_only=True) as i:
+        return hashlib.blake2b(i.read(0, i.size())).hexdigest()
+count = 0
+kept = {}
+with rbd.Image(io, 'fio') as image:
+    while not select.select([sys.stdin], [], [], 0)[0]:
+        count += 1
+        name = 's%d' % count
+        image.create_snap(name)
+        kept[name] = digest(name)
+        if len(kept) > 2:
+            oldest = next(iter(kept))
+            assert digest(oldest) == kept.pop(oldest), oldest
+            image.remove_snap(oldest)
+    for name, was in kept.items():
+        assert digest(name) == was, name
+        image.remove_snap(name)
+print(count)
+`;
+
+/** The same, for a test: begins now, and returns how to end it. */
+function takeSnapshots(test: Test, { environment }: Pick<Stack, 'environment'>): () => Promise<void> {
+  const child = spawn('/usr/bin/python3', ['-c', SNAPSHOTS], { env: environment, stdio: ['pipe', 'pipe', 'pipe'] });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (text: Buffer) => (stdout += text.toString()));
+  child.stderr.on('data', (text: Buffer) => (stderr += text.toString()));
+  const ended = new Promise<number | null>((done) => child.once('close', done));
+  return async () => {
+    child.stdin.end();
+    test.equal(await ended, 0, `snapshots taken meanwhile read the same until they go: ${stdout.trim()} ${stderr}`);
+    test.ok(Number(stdout) > 0, `there were ${stdout.trim()}`);
+  };
+}
+
 /** Writes and verifies for as long as `trouble` goes on; the whole range is verified again when it is over. */
 async function fioDuring(test: Test, stack: Pick<Stack, 'environment'>, kind: Kind, trouble: (isOver: () => boolean) => Promise<void>): Promise<void> {
   await makeImage(test, stack, kind);
+  const endSnapshots = kind === 'clone with snapshots' ? takeSnapshots(test, stack) : undefined;
   let isOver = false;
   const troubled = trouble(() => isOver);
   for (let round = 0; !isOver; round++) {
@@ -45,6 +88,7 @@ async function fioDuring(test: Test, stack: Pick<Stack, 'environment'>, kind: Ki
     if (ended || code !== 0) isOver = true;
   }
   await troubled;
+  await endSnapshots?.();
   const { code, stdout, stderr } = await run(stack.environment, 'fio', ...FIO, '--rw=randwrite', '--iodepth=16', '--verify_only=1');
   test.equal(code, 0, `all of it is as written when the trouble is over ${code === 0 ? '' : stdout + stderr}`);
 }
@@ -82,6 +126,7 @@ export async function killDaemon(test: Test, times: number, kind: Kind = 'plain'
     await makeImage(test, daemon, kind);
     // A start of the daemon takes a second or two on a busy machine.
     const seconds = Math.ceil(times * 2.5);
+    const endSnapshots = kind === 'clone with snapshots' ? takeSnapshots(test, daemon) : undefined;
     const writes = (): number => cluster.nebdServer.counts.get('Write') ?? 0;
     const begun = writes();
     const fio = run(daemon.environment, 'fio', ...FIO, '--rw=randwrite', '--iodepth=16', '--verify_backlog=64', '--time_based', `--runtime=${seconds}`);
@@ -97,6 +142,7 @@ export async function killDaemon(test: Test, times: number, kind: Kind = 'plain'
       await pause(Math.random() * 300);
     }
     const { code, stdout, stderr } = await fio;
+    await endSnapshots?.();
     test.equal(code, 0, `no error and no mismatch ${code === 0 ? '' : stdout + stderr}`);
     test.equal(killed, times, `the daemon was killed ${killed} times, and each time writing went on without it`);
     test.equal(cluster.nebdServer.crash, undefined, 'nothing unaligned ever arrived');
