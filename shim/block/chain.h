@@ -76,7 +76,7 @@ class Chain : public Device {
   std::atomic<uint64_t> size_{0};
   // The only layer, where it is a plain one that takes writes. A forked child uses it at once.
   std::atomic<Device*> lone_{nullptr};
-  std::shared_ptr<Device> lone_keeper_;  // changed by set_layers() only
+  std::shared_ptr<Device> lone_keeper_;  // changed by set_layers() only, under the state's lock
   PerProcess<State> state_;
 };
 

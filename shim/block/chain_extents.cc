@@ -96,7 +96,15 @@ int Chain::readable(std::shared_ptr<const LayerSet>& set) {
 int Chain::extents(uint64_t offset, uint64_t length, std::vector<Extent>& out) {
   const uint64_t end = offset + length;
   if (end < offset || end > size()) return -EINVAL;
-  if (Device* lone = lone_.load(std::memory_order_acquire)) return lone->extents(offset, length, out);
+  if (lone_.load(std::memory_order_acquire)) {
+    // Other than a request, this may run while the layers change.
+    std::shared_ptr<Device> lone;
+    {
+      std::lock_guard<std::mutex> guard(state_.get().lock);
+      lone = lone_keeper_;
+    }
+    if (lone) return lone->extents(offset, length, out);
+  }
   if ((offset | length) % block_bytes) return -EINVAL;
   std::shared_ptr<const LayerSet> set;
   if (!length) return 0;

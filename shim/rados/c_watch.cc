@@ -64,10 +64,14 @@ int take_answer(const Reply& reply, char** buffer, size_t* length) {
   if (buffer != nullptr) *buffer = nullptr;
   if (length != nullptr) *length = 0;
   if (reply.error != 0) return reply.error;
-  if (buffer != nullptr && length != nullptr) {
-    if (int error = encode_notify_answer(*reply.result, buffer, length)) return error;
+  try {
+    const int rc = reply.result->at("rc").get<int>();
+    if (buffer == nullptr || length == nullptr) return rc;
+    const int error = encode_notify_answer(*reply.result, buffer, length);
+    return error != 0 ? error : rc;
+  } catch (const Json::exception&) {
+    return -EPROTO;
   }
-  return reply.result->at("rc").get<int>();
 }
 
 int notify(IoCtx& io, const char* object, const char* data, int length, uint64_t timeout_ms, char** buffer, size_t* answer_length) {

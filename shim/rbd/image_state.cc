@@ -1,6 +1,7 @@
 // See image_state.h.
 #include "rbd/image_state.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <nlohmann/json.hpp>
 
@@ -114,7 +115,8 @@ void read_state(const json& from, ImageState& state) {
   state.features = from.value("features", uint64_t{0});
   state.op_features = from.value("opFeatures", uint64_t{0});
   state.flags = from.value("flags", uint64_t{0});
-  state.stripe_unit = from.value("stripeUnit", uint64_t{1} << state.order);
+  state.stripe_unit = from.value("stripeUnit", uint64_t{0});
+  if (!from.contains("stripeUnit") && state.order >= 0 && state.order < 63) state.stripe_unit = uint64_t{1} << state.order;
   state.stripe_count = from.value("stripeCount", uint64_t{1});
   state.create_time = read_time(from, "createTime");
   state.access_time = read_time(from, "accessTime");
@@ -157,10 +159,23 @@ const SnapState* find_snap(const ImageState& state, uint64_t id) {
   return nullptr;
 }
 
+namespace {
+
+// What the rest divides and shifts by, and adds up.
+bool is_sound(const ImageState& state) {
+  constexpr uint64_t most_bytes = uint64_t{1} << 62;
+  if (state.order < 0 || state.order > 62 || state.stripe_unit == 0 || state.size > most_bytes) return false;
+  return std::all_of(state.layers.begin(), state.layers.end(), [](const LayerState& layer) {
+    return layer.size <= most_bytes && layer.created <= most_bytes;
+  });
+}
+
+}  // namespace
+
 int parse_image_state(const json& from, ImageState& state) {
   try {
     read_state(from, state);
-    return 0;
+    return is_sound(state) ? 0 : -EIO;
   } catch (const json::exception&) {
     return -EIO;
   }

@@ -166,6 +166,8 @@ int read_in_order(rbd_image_t image, uint64_t offset, uint64_t length, uint64_t 
     } else if (is_interrupted()) {
       result = -EINTR;
     } else {
+      // The image became smaller meanwhile.
+      if (static_cast<size_t>(got) < one->length) memset(one->data.get() + got, 0, one->length - static_cast<size_t>(got));
       result = take(one->offset, one->data.get(), one->length);
     }
   }
