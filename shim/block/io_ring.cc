@@ -67,6 +67,11 @@ bool IoRing::on_thread() const {
   return made && made->generation == fork_generation() && made->core->is_current_thread();
 }
 
+bool IoRing::in_callback() const {
+  Holder::Made* made = holder_->made.load(std::memory_order_acquire);
+  return made && made->generation == fork_generation() && (made->core->is_current_thread() || made->core->is_helper());
+}
+
 int64_t IoRing::perform(const Task& task) {
   for (;;) {
     int64_t rc = 0;

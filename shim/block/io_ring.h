@@ -87,6 +87,8 @@ class IoRing {
 
   // Whether the caller is the ring's thread.
   bool on_thread() const;
+  // Whether the caller is a client's callback, on the ring's thread or inside help(); also what else the ring's thread does.
+  bool in_callback() const;
 
  private:
   class Core;

@@ -205,12 +205,14 @@ bool IoRing::Core::run_completions() {
   return true;
 }
 
+bool IoRing::Core::is_helper() const { return helping_here && helping_here->core == this; }
+
 bool IoRing::Core::add_completion_here(Task& task) {
   if (is_current_thread()) {
     completions_.append(task);
     return true;
   }
-  if (!helping_here || helping_here->core != this) return false;
+  if (!is_helper()) return false;
   helping_here->completions.append(task);
   return true;
 }

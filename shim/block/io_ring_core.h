@@ -24,6 +24,8 @@ class IoRing::Core : public std::enable_shared_from_this<IoRing::Core> {
   explicit Core(Options options) : options_(options) {}
 
   bool is_current_thread() const { return running_here == this; }
+  // Whether the caller is inside help().
+  bool is_helper() const;
 
   // False where no thread can be made.
   bool ensure_thread();

@@ -50,6 +50,7 @@ class FileVolume : public Device {
   // write once, takes it for written from then on, and would say that the next flush has gone well.
   std::atomic<int> failed_sync_{0};
   std::atomic<bool> tries_cache_{true};  // for reads, on the submitting thread
+  bool has_name_ = false;                // as it was opened
   uint32_t block_ = 1;                   // of offsets and lengths
   uint32_t memory_align_ = 1;            // of client memory
 };

@@ -247,8 +247,9 @@ void copy_data_in(BufferPool& pool, Transfer& transfer) {
 }
 
 Verdict prepare_flush(Image& image, Transfer& transfer) {
-  // A handle that cannot write has nothing to flush.
+  // A handle that cannot write has nothing to flush; from one whose image was taken nothing may reach the volume any more.
   if (image.is_read_only()) return Verdict::done(0);
+  if (image.write_error() == -ESHUTDOWN) return Verdict::done(-ESHUTDOWN);
   image.note_lock();
   set_range(transfer, Op::flush, 0, 0);
   transfer.result = 0;

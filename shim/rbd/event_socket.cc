@@ -65,8 +65,13 @@ int rbd_set_image_notification(rbd_image_t image, int fd, int type) {
 int rbd_poll_io_events(rbd_image_t image, rbd_completion_t* comps, int numcomp) {
   return guarded([&] {
     if (image == nullptr || comps == nullptr || numcomp < 1) return -EINVAL;
-    Image::from(image)->io().ring().help();
-    return Image::from(image)->events().fetch(comps, numcomp);
+    Image& self = *Image::from(image);
+    // A callback that runs here may close the image.
+    self.begin_use();
+    self.io().ring().help();
+    const int count = self.events().fetch(comps, numcomp);
+    self.end_use();
+    return count;
   });
 }
 

@@ -101,10 +101,7 @@ Image* Image::open(const rados::IoCtx& at, const OpenTarget& target, int& error)
 }
 
 int Image::close() {
-  if (!io_->ring().on_thread()) {
-    finish_close();
-    return 0;
-  }
+  if (!io_->ring().in_callback()) return finish_close();
   // The callback that closes its image is a call that is under way; it ends before the image does.
   std::thread closer;
   int error = start_thread(closer, "rbd-close", [this] { finish_close(); });
@@ -112,17 +109,19 @@ int Image::close() {
   return error;
 }
 
-void Image::finish_close() {
+int Image::finish_close() {
   wait_until_idle();
-  if (is_dirty_.load()) {
+  int error = 0;
+  if (is_dirty_.load() && write_error() != -ESHUTDOWN) {
     IoRequest flush;
     flush.op = block::Op::flush;
-    io_->run(flush);
+    error = io_->run(flush);
   }
   at_.client->call("image.close", {{"handle", handle_}}, kCloseTimeoutMs);
   at_.client->remove_listener(handle_);
   stop_watching();
   delete this;
+  return error;
 }
 
 void Image::wait_until_idle() {
@@ -218,7 +217,8 @@ block::nebd::AskLeave Image::layer_question(const std::string& layer) const {
   return [client = at_.client, handle = handle_, layer](const block::nebd::LeaveAnswer& answer) {
     client->call_async("layer.get", {{"handle", handle}, {"layer", layer}}, [answer](const Reply& reply) {
       if (reply.error != 0) return answer(reply.error == -ENOENT ? -ESHUTDOWN : reply.error);
-      answer(reply.result->value("current", false) ? 0 : -ESHUTDOWN);
+      auto current = reply.result->find("current");
+      answer(current != reply.result->end() && *current == true ? 0 : -ESHUTDOWN);
     });
   };
 }
@@ -240,11 +240,8 @@ void Image::quiesce(const Json&, const std::function<void(int, Json)>& answer) {
   watchers_.quiesce(kHooksTimeoutMs);
   io_->close_gate();
   int error = 0;
-  if (write_error() == 0 && is_dirty_.load()) {
-    IoRequest flush;
-    flush.op = block::Op::flush;
-    error = io_->run_behind_gate(flush);
-  }
+  // Also where the lock has moved on since: what was written with it is this handle's to make durable.
+  if (write_error() != -ESHUTDOWN && is_dirty_.load()) error = io_->flush_behind_gate();
   Quiesced& quiesced = quiesced_.get();
   uint64_t round = 0;  // of this one, unless it nests
   {
@@ -282,7 +279,7 @@ void Image::watch_quiesced(uint64_t round) {
     }
     // Answered when the change is made or given up; for ever asked where the daemon is away.
     if (!has_ended) {
-      refresh();
+      guarded([&] { return refresh(); });
       end_quiesce(round);
     }
     leave();

@@ -42,8 +42,13 @@ class Image : public control::Listener, public CompletionOwner, public control::
  public:
   // Opens `target`; the caller closes it. Returns null and -errno in `error` where that fails.
   static Image* open(const rados::IoCtx& at, const OpenTarget& target, int& error);
-  // Finishes what is under way, tells the daemon and deletes the image. Returns 0. From the image's own callback too.
+  // Finishes what is under way, makes it durable, tells the daemon and deletes the image. Returns 0, or -errno of the flush:
+  // the image is closed all the same. From the image's own callback too: the close comes after it then, and nobody is told
+  // of its flush; -EAGAIN where there is no thread for that, and the image stays open.
   int close();
+  // Around a call that uses the image after callbacks may have run: a close waits for it.
+  void begin_use() { calls_.get().count.fetch_add(2); }
+  void end_use() { completion_finished(); }
 
   // What the C handle points at. The first call on it in a forked child makes it the child's own.
   static Image* from(rbd_image_t handle) {
@@ -141,7 +146,7 @@ class Image : public control::Listener, public CompletionOwner, public control::
   void apply_limits();
   void adopt();
   void wait_until_idle();
-  void finish_close();
+  int finish_close();
   void change_state(const std::function<void(ImageState&)>& edit);
 
   const rados::IoCtx at_;  // a copy: the client may destroy its ioctx before the image

@@ -48,24 +48,41 @@ block::Chain::Leave leave_of(Own own) {
 
 int ImageIo::set_layers(const std::vector<LayerState>& layers, std::vector<UniqueFd> fds, uint64_t size, Own own) {
   std::vector<block::LayerSpec> specs;
-  int error = volumes_.update(layers, std::move(fds), specs);
+  int error;
+  {
+    std::lock_guard<std::mutex> guard(volumes_lock_.get());
+    error = volumes_.update(layers, std::move(fds), specs);
+  }
   if (error != 0) return error;
   const uint64_t before = this->size();
   const bool shrinks = size < before;
   const bool must_drain = !specs_.empty() && (shrinks || rank(own) < rank(this->own()) || is_lone(specs) != is_lone(specs_) ||
                                             loses_layer(specs_, specs));
   if (shrinks) size_.store(size, std::memory_order_release);
-  if (must_drain) close_gate();
+  if (must_drain) {
+    close_gate();
+    const bool keeps_head = !specs.empty() && specs[0].id == specs_[0].id && own == this->own();
+    // A plain head's file can be flushed whoever writes; the map of a head that is taken must be left alone.
+    if (!keeps_head) settle(this->own() == Own::shared);
+  }
   error = chain_.set_layers(specs, size, leave_of(own));
   if (error == 0) {
     specs_ = std::move(specs);
     align_.set_size(size);
     size_.store(size, std::memory_order_release);
-    if (shrinks) volumes_.cut();
+    if (shrinks) {
+      std::lock_guard<std::mutex> guard(volumes_lock_.get());
+      volumes_.cut();
+    }
     set_own(own);
   }
   if (must_drain) open_gate();
   return error;
+}
+
+Volumes ImageIo::volumes() const {
+  std::lock_guard<std::mutex> guard(volumes_lock_.get());
+  return volumes_;
 }
 
 void ImageIo::set_own(Own own) {
@@ -97,6 +114,7 @@ void ImageIo::refuse(int error) {
   }
   chain_.refuse(error);
   for (IoRequest* request : wanting) {
+    if (request->write_epoch >= 0) end_write(traffic, request->write_epoch);
     request->done = request->then;
     request->context = request->then_context;
     request->done(request, error);
@@ -126,16 +144,45 @@ int ImageIo::drop_leave(Own granted) {
 
 int ImageIo::reduce_leave(Own to, bool flushes) {
   close_gate();
-  int error = 0;
-  if (flushes) {
-    IoRequest flush;
-    flush.op = Op::flush;
-    error = run_behind_gate(flush);
-  }
+  const int error = settle(flushes || own() == Own::shared);
   chain_.set_layers(specs_, size(), leave_of(to));
   set_own(to);
   open_gate();
   return error;
+}
+
+// With the gate closed and nothing in flight.
+bool ImageIo::has_unflushed(Traffic& traffic) {
+  std::lock_guard<std::mutex> guard(traffic.lock);
+  return traffic.touched[0].load() || traffic.touched[1].load() || !traffic.carrying.empty();
+}
+
+// The leave to write goes, behind the closed gate: what was written is made durable, where that may be done, or is lost.
+int ImageIo::settle(bool may_flush) {
+  Traffic& traffic = traffic_.get();
+  if (!has_unflushed(traffic)) return 0;
+  const int error = may_flush ? flush_behind_gate() : -ESHUTDOWN;
+  int none = 0;
+  if (error != 0) traffic.lost.compare_exchange_strong(none, error);
+  return error;
+}
+
+int ImageIo::run_behind_gate(IoRequest& request) {
+  Traffic& traffic = traffic_.get();
+  if (request.op != Op::read && request.op != Op::flush) traffic.touched[traffic.epoch.load()].store(true);
+  return ring_->run(throttle_, request);
+}
+
+int ImageIo::flush_behind_gate() {
+  IoRequest flush;
+  flush.op = Op::flush;
+  if (int error = run_behind_gate(flush)) return error;
+  Traffic& traffic = traffic_.get();
+  std::lock_guard<std::mutex> guard(traffic.lock);
+  traffic.touched[0].store(false);
+  traffic.touched[1].store(false);
+  traffic.carrying.clear();
+  return 0;
 }
 
 // Whether the request needs no more leave than there is. A flush needs none: what it flushes was written with leave.
@@ -210,12 +257,18 @@ void ImageIo::submit(Request& plain) {
   request.write_epoch = -1;
   request.started = request.op == Op::flush ? 0 : counters_.begin();
   Traffic& traffic = traffic_.get();
+  if (request.op == Op::flush) {
+    flush(traffic, request);
+    return;
+  }
+  if (request.op != Op::read) begin_write(traffic, request);
   if (enter(traffic, request)) start(traffic, request);
 }
 
 void ImageIo::start(Traffic& traffic, IoRequest& request) {
   if (request.op == Op::flush) {
-    flush(traffic, request);
+    const int lost = traffic.lost.load();
+    lost != 0 ? finished(&request, lost) : throttle_.submit(request);
     return;
   }
   // The size may have shrunk since the range was clipped, while the request was parked.
@@ -223,11 +276,16 @@ void ImageIo::start(Traffic& traffic, IoRequest& request) {
     finished(&request, -EINVAL);
     return;
   }
+  const bool writes = request.op != Op::read;
+  if (const int lost = traffic.lost.load(); lost != 0 && writes) {
+    finished(&request, lost);
+    return;
+  }
   if (!may(own(), request)) {
     want(traffic, request);
     return;
   }
-  if (request.op != Op::read) begin_write(traffic, request);
+  if (writes && !traffic.touched[request.write_epoch].load()) traffic.touched[request.write_epoch].store(true);
   throttle_.submit(request);
 }
 
@@ -237,6 +295,7 @@ void ImageIo::finished(Request* plain, int result) {
   Traffic& traffic = self->traffic_.get();
   if (request.started != 0) self->counters_.end(request.op == Op::read, request.length, request.started);
   if (request.write_epoch >= 0) self->end_write(traffic, request.write_epoch);
+  if (request.op == Op::flush) self->end_flush(traffic, request, result);
   request.done = request.then;
   request.context = request.then_context;
   self->leave(traffic);
@@ -264,7 +323,7 @@ void ImageIo::end_write(Traffic& traffic, int epoch) {
     std::lock_guard<std::mutex> guard(traffic.lock);
     ready = advance_flushes(traffic);
   }
-  for (IoRequest* request : ready) throttle_.submit(*request);
+  restart(std::move(ready));
 }
 
 // A flush covers every write that was submitted before it, also those that are still under way.
@@ -275,7 +334,13 @@ void ImageIo::flush(Traffic& traffic, IoRequest& request) {
     traffic.queued.push_back(&request);
     ready = advance_flushes(traffic);
   }
-  for (IoRequest* next : ready) throttle_.submit(*next);
+  restart(std::move(ready));
+}
+
+// What a flush that failed covered is not durable yet.
+void ImageIo::end_flush(Traffic& traffic, IoRequest& request, int result) {
+  std::lock_guard<std::mutex> guard(traffic.lock);
+  if (std::erase(traffic.carrying, &request) != 0 && result != 0) traffic.touched[traffic.epoch.load()].store(true);
 }
 
 // With the lock held: takes out the flushes whose writes are done, and lets the queued ones begin to wait for theirs.
@@ -283,7 +348,9 @@ std::vector<IoRequest*> ImageIo::advance_flushes(Traffic& traffic) {
   std::vector<IoRequest*> ready;
   for (;;) {
     if (!traffic.covering.empty()) {
-      if (traffic.writes[traffic.epoch.load() ^ 1].load() != 0) return ready;
+      const int covered = traffic.epoch.load() ^ 1;
+      if (traffic.writes[covered].load() != 0) return ready;
+      if (traffic.touched[covered].exchange(false)) traffic.carrying.push_back(traffic.covering.front());
       ready.insert(ready.end(), traffic.covering.begin(), traffic.covering.end());
       traffic.covering.clear();
     }

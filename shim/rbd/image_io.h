@@ -26,7 +26,7 @@ namespace cbd::rbd {
 struct IoRequest : block::Request {
   void (*then)(block::Request*, int) = nullptr;
   void* then_context = nullptr;
-  int write_epoch = -1;  // which of ImageIo's two counts of writes it is in, or -1
+  int write_epoch = -1;  // which of ImageIo's two counts of writes it is in; -1: in none
   int64_t started = 0;   // for the ImageIo's counters; 0 where nobody counts
 };
 
@@ -53,17 +53,22 @@ class ImageIo : public block::Device {
   // In a forked child before its first call: the leave was the parent's, and so are the volumes.
   void forget_leave() {
     own_.store(Own::none, std::memory_order_release);
+    std::lock_guard<std::mutex> guard(volumes_lock_.get());
     volumes_.forget();
   }
   // After set_layers() failed with a message that grants `granted`: drains and keeps no leave, so that nothing is done
   // before the daemon was asked again. A writer whose leave the message confirms makes durable what he wrote; one who
-  // lost it must not, for another may write by now. Returns 0 or -errno of the flush.
+  // lost it must not, for another may write by now. Returns 0, or why what was written is lost.
   int drop_leave(Own granted);
   // Nobody answers any more whether the head may be changed: what waits for that ends in -ESHUTDOWN.
-  void lose_leave() { volumes_.lose_leave(); }
-  // See Volumes.
-  int try_access(std::string& message) const { return volumes_.try_access(message); }
-  // Drains, makes durable what a writer wrote, and keeps no more leave than `to`. Returns 0 or -errno of the flush.
+  void lose_leave() {
+    std::lock_guard<std::mutex> guard(volumes_lock_.get());
+    volumes_.lose_leave();
+  }
+  // See Volumes. It may wait for a volume's server, so a copy is asked.
+  int try_access(std::string& message) const { return volumes().try_access(message); }
+  // Drains, makes durable what a writer wrote, and keeps no more leave than `to`. Returns 0 or -errno of the flush: what
+  // was written is lost then, and stays so for the client (see Traffic::lost).
   int give_up(Own to);
   Own own() const { return own_.load(std::memory_order_acquire); }
 
@@ -73,16 +78,18 @@ class ImageIo : public block::Device {
 
   block::Chain& chain() { return chain_; }
   // To open more of the image's volumes with: a copy shares those that are open.
-  const Volumes& volumes() const { return volumes_; }
+  Volumes volumes() const;
   block::IoRing& ring() { return *ring_; }
   IoCounters& counters() { return counters_; }
   block::Throttle& throttle() { return throttle_; }
 
   // Carries a request out and waits. Returns 0 or -errno.
   int run(IoRequest& request) { return ring_->run(*this, request); }
+  // Makes durable what was written, for whoever has closed the gate. Returns 0 or -errno.
+  int flush_behind_gate();
 
-  // The same for whoever has closed the gate.
-  int run_behind_gate(IoRequest& request) { return ring_->run(throttle_, request); }
+  // The same as run() for whoever has closed the gate.
+  int run_behind_gate(IoRequest& request);
 
   void submit(block::Request& request) override;
   uint64_t size() const override { return size_.load(std::memory_order_acquire); }
@@ -100,15 +107,25 @@ class ImageIo : public block::Device {
     std::vector<IoRequest*> parked;
     std::vector<IoRequest*> wanting;  // wait for leave, outside the gate
     int asked = 0;                    // for what leave was asked: 1 to read, 2 to write
-    // Flushes: a write is counted in writes[epoch]; a flush changes the epoch and waits for the other count.
+    // Flushes: a write is counted in writes[epoch] from its submission on; a flush changes the epoch, waits for the other
+    // count, and only then goes to the gate, which must not wait for writes that wait outside it.
     std::atomic<int> epoch{0};
     std::atomic<uint64_t> writes[2] = {};
     std::atomic<bool> is_draining{false};
     std::vector<IoRequest*> queued;    // wait for the next change of epoch
     std::vector<IoRequest*> covering;  // wait for writes[epoch ^ 1]
+    // What would be lost with the leave to write: whether writes of an epoch were given to the devices since a flush covered
+    // them, and flushes that cover some and have not ended. Exact while the gate is closed and nothing is in flight.
+    std::atomic<bool> touched[2] = {};
+    std::vector<IoRequest*> carrying;
+    // -errno once writes are lost that the client was told of and that no flush had made durable: writes and flushes end
+    // with it from then on, as a blocklisted client's do in Ceph.
+    std::atomic<int> lost{0};
   };
 
   int reduce_leave(Own to, bool flushes);
+  bool has_unflushed(Traffic& traffic);
+  int settle(bool may_flush);
   static bool may(Own own, const IoRequest& request);
   void want(Traffic& traffic, IoRequest& request);
   void restart(std::vector<IoRequest*> requests);
@@ -119,13 +136,15 @@ class ImageIo : public block::Device {
   void begin_write(Traffic& traffic, IoRequest& request);
   void end_write(Traffic& traffic, int epoch);
   void flush(Traffic& traffic, IoRequest& request);
+  void end_flush(Traffic& traffic, IoRequest& request, int result);
   std::vector<IoRequest*> advance_flushes(Traffic& traffic);
   void start(Traffic& traffic, IoRequest& request);
 
   const Ask ask_;
   std::shared_ptr<block::IoRing> ring_;
+  mutable PerProcess<std::mutex> volumes_lock_;  // guards volumes_
   Volumes volumes_;
-  std::vector<block::LayerSpec> specs_;  // as the chain has them
+  std::vector<block::LayerSpec> specs_;  // as the chain has them; changed by set_layers() only
   block::Chain chain_;
   block::Align align_;
   block::Throttle throttle_;

@@ -98,6 +98,23 @@ int main() {
     CHECK_EQ(open.sync.flush(), 0);
   });
 
+  tap::test("a flush fails where another file stands in the volume's place: nobody will see what it made durable", [] {
+    char path[] = "/tmp/cbd-fenced-XXXXXX";
+    UniqueFd fd(mkstemp(path));
+    const std::string copy = std::string(path) + ".copy";
+    UniqueFd other(open(copy.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+    auto ring = std::make_shared<IoRing>();
+    FileVolume volume(std::move(fd), mib, ring);
+    Sync sync(volume, ring);
+    const Bytes data = pattern(4096, 3);
+    CHECK_EQ(sync.write(0, data.data(), data.size()), 0);
+    CHECK_EQ(sync.flush(), 0);
+    CHECK_EQ(rename(copy.c_str(), path), 0);
+    CHECK_EQ(sync.flush(), -ESHUTDOWN);
+    CHECK_EQ(sync.flush(), -ESHUTDOWN);
+    unlink(path);
+  });
+
   // Linux 5.9 and 5.10 do that.
   tap::test("where a look into the page cache gives nothing the data is read, not taken for the file's end", [] {
     Open open;

@@ -20,8 +20,9 @@ class FakeClient : public control::Client {
  public:
   using Answer = std::function<control::Reply(const control::Json& params)>;
 
-  explicit FakeClient(uint64_t size) : size_(size) {
-    file_ = memfd_create("image", MFD_CLOEXEC);
+  // `file` becomes the client's; without one the image is memory.
+  explicit FakeClient(uint64_t size, int file = -1) : size_(size) {
+    file_ = file >= 0 ? file : memfd_create("image", MFD_CLOEXEC);
     if (ftruncate(file_, static_cast<off_t>(size)) != 0) abort();
   }
   ~FakeClient() override { ::close(file_); }
