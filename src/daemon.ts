@@ -22,7 +22,7 @@ import { objectMethods } from './rpc/methods/objects.js';
 import { poolMethods } from './rpc/methods/pools.js';
 import { snapshotMethods } from './rpc/methods/snapshots.js';
 import { trashMethods } from './rpc/methods/trash.js';
-import { isProcessStopped } from './rpc/process-watch.js';
+import { isProcessAlive, isProcessStopped } from './rpc/process-watch.js';
 import { RpcServer } from './rpc/server.js';
 import { requireWhole } from './service/admin/backup.js';
 import { finishReleases } from './service/admin/release.js';
@@ -77,14 +77,14 @@ export async function startDaemon(config: Config, hooks: DaemonHooks): Promise<D
     await options.start();
     undo.push(() => options.stop());
     const ctx = new Context({
-      store, backends, clientConfig: (entity) => ({ ...centralOptions(config, entity), ...optionTexts(options, entity) }), graceMs: config.graceMs, isStopped: isProcessStopped, log,
+      store, backends, clientConfig: (entity) => ({ ...centralOptions(config, entity), ...optionTexts(options, entity) }), graceMs: config.graceMs, isStopped: isProcessStopped, isAlive: isProcessAlive, log,
       layerWorker: nativeLayerWorker,
     });
     releaseWithSessions(ctx);
+    await ctx.sessions.expectEarlier();
     await sweepVolumes(ctx);
     await finishReleases(ctx);
     await tellParents(ctx);
-    await ctx.sessions.start();
     undo.push(startRemoving(ctx));
     undo.push(startMerging(ctx));
     undo.push(() => ctx.sessions.stop());
@@ -98,6 +98,7 @@ export async function startDaemon(config: Config, hooks: DaemonHooks): Promise<D
     await mkdir(dirname(config.listen), { recursive: true });
     const server = await RpcServer.listen(config.listen, { ctx, access, methods, fsid, log }, { group: config.listenGroup });
     undo.push(() => server.close());
+    void ctx.sessions.giveUpMissing();
     return { ctx, users, cluster, fsid, close };
   } catch (error) {
     await close();

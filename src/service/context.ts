@@ -23,6 +23,8 @@ export interface ServiceOptions {
   readonly drainMs?: number;
   /** Whether a process stands still (SIGSTOP), so that waiting for its answer is in vain. */
   readonly isStopped?: (pid: number) => boolean;
+  /** False where the process has ended. */
+  readonly isAlive?: (pid: number) => boolean;
   /** What copies and merges layers; without it those calls are refused. */
   readonly layerWorker?: LayerWorker;
   /** Milliseconds since the epoch; tests replace it. */
@@ -69,7 +71,7 @@ export class Context {
     this.isStopped = options.isStopped ?? (() => false);
     this.clock = options.now ?? Date.now;
     this.ops = new Ops(options.store, this.clock);
-    this.sessions = new Sessions(options.store, { graceMs: options.graceMs, log: options.log });
+    this.sessions = new Sessions(options.store, { graceMs: options.graceMs, isAlive: options.isAlive ?? (() => true), log: options.log });
   }
 
   isPinned(volume: string): boolean {

@@ -115,7 +115,7 @@ export class Sessions {
   private reservedUpTo = 0;
   private readonly grace = new Set<() => void>();
 
-  constructor(private readonly store: Store, private readonly options: { graceMs: number; log: (line: string) => void }) {}
+  constructor(private readonly store: Store, private readonly options: { graceMs: number; isAlive: (pid: number) => boolean; log: (line: string) => void }) {}
 
   get graceMs(): number {
     return this.options.graceMs;
@@ -131,12 +131,19 @@ export class Sessions {
     this.dropListeners.push(listener);
   }
 
-  /** Takes up the sessions of an earlier daemon; those that do not come back within the grace time end as dead. */
-  async start(): Promise<void> {
+  /** Takes up the sessions of an earlier daemon: they may come back. */
+  async expectEarlier(): Promise<void> {
     const entries = await this.store.list({ prefix: keys.sessions });
     for (const { value } of entries) this.expect(JSON.parse(value) as SessionRecord);
-    if (this.live.size === 0) return;
+  }
+
+  /** From now on they can: those whose process is gone end at once, the others where they do not come back within the grace time. */
+  async giveUpMissing(): Promise<void> {
+    const missing = this.list().filter((session) => !session.channel);
+    if (missing.length === 0) return;
     this.afterGrace(() => this.endMissing());
+    const { isAlive } = this.options;
+    for (const session of missing) if (!isAlive(session.identity.pid)) await this.end(session, { orderly: false });
   }
 
   stop(): void {
@@ -217,10 +224,11 @@ export class Sessions {
     return [...this.openers.values()].flatMap(([first]) => (first ? [first.image] : []));
   }
 
-  /** Whether anybody may still read that volume. */
+  /** Whether anybody may still read that volume. After a restart nobody knows what those show who have not come back. */
   isShown(volume: string): boolean {
     const isOf = (tag: string): boolean => tag === volume || tag.startsWith(`${volume}.`);
-    return this.list().some((session) => [...session.handles.values()].some((open) => [...open.mayShow, ...open.alsoShows].some(isOf)));
+    const mayRead = (open: OpenImage): boolean => (!open.attached && open.mayShow.size === 0) || [...open.mayShow, ...open.alsoShows].some(isOf);
+    return this.list().some((session) => [...session.handles.values()].some(mayRead));
   }
 
   writerOf(image: ImageRef): OpenImage | undefined {

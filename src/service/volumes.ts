@@ -108,7 +108,7 @@ async function removeCondemned(ctx: Context, intent: IntentRecord): Promise<void
     return forgetIntent(ctx, intent);
   }
   const { backend, place } = await whereabouts(ctx, intent.pool);
-  const isRead = ctx.isPinned(intent.volume) || (backend.rules.losesRemoved && ctx.sessions.isShown(intent.volume));
+  const isRead = ctx.isPinned(intent.volume) || (backend.rules.losesRemoved && intent.why === 'remove' && ctx.sessions.isShown(intent.volume));
   if (isRead) throw new ServiceError('EBUSY', 'it is still being read');
   faultPoint('backend');
   await backend.removeVolume(place, intent.volume);
