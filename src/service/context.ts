@@ -72,6 +72,7 @@ export class Context {
     this.clock = options.now ?? Date.now;
     this.ops = new Ops(options.store, this.clock);
     this.sessions = new Sessions(options.store, { graceMs: options.graceMs, isAlive: options.isAlive ?? (() => true), log: options.log });
+    this.sessions.onStir = () => this.retryRemovals?.();
   }
 
   isPinned(volume: string): boolean {

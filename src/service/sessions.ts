@@ -109,6 +109,8 @@ export class Sessions {
   /** Who wrote last to an image: RBD's automatic exclusive lock. Nothing depends on it, so it is not recorded. */
   private readonly writers = new Map<string, OpenImage>();
   private readonly endListeners: EndListener[] = [];
+  /** Told whenever somebody came, went, or took up an image. */
+  onStir: (() => void) | undefined;
   private readonly dropListeners: DropListener[] = [];
   private readonly sleepers: (() => void)[] = [];
   private nextId = 0;
@@ -305,6 +307,7 @@ export class Sessions {
 
   /** Somebody came, went, or took up an image: those who wait look again. */
   stir(): void {
+    this.onStir?.();
     for (const wake of this.sleepers.splice(0)) wake();
   }
 
