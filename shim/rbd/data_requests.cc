@@ -249,7 +249,8 @@ void copy_data_in(BufferPool& pool, Transfer& transfer) {
 Verdict prepare_flush(Image& image, Transfer& transfer) {
   // A handle that cannot write has nothing to flush; from one whose image was taken nothing may reach the volume any more.
   if (image.is_read_only()) return Verdict::done(0);
-  if (image.write_error() == -ESHUTDOWN) return Verdict::done(-ESHUTDOWN);
+  // Nor where another manages the lock: -EROFS, as a write.
+  if (const int error = image.write_error()) return Verdict::done(error);
   image.note_lock();
   set_range(transfer, Op::flush, 0, 0);
   transfer.result = 0;

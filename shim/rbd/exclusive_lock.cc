@@ -27,6 +27,7 @@ int rbd_lock_acquire(rbd_image_t image, rbd_lock_mode_t lock_mode) {
     if (lock_mode != RBD_LOCK_MODE_EXCLUSIVE) return -EOPNOTSUPP;
     Image& open = *Image::from(image);
     if (open.is_read_only()) return -EINVAL;
+    if ((open.state()->features & RBD_FEATURE_EXCLUSIVE_LOCK) != 0) open.manage_lock();
     Reply reply = open.change("image.xlock.acquire", Json::object());
     if (reply.error == 0) open.set_managed_lock(ManagedLock::mine);
     return reply.error;

@@ -145,7 +145,10 @@ Reply Image::call(const char* method, Json params, const std::function<int(uint6
   params["handle"] = handle_;
   Reply reply = at_.client->call(method, std::move(params), 0, progress);
   // Some calls bring the automatic lock with them.
-  if (reply.error == 0 && reply.result->value("hasLock", false)) has_lock_.store(true);
+  if (reply.error == 0 && reply.result->value("hasLock", false)) {
+    has_lock_.store(true);
+    if (manages_lock_.load()) set_managed_lock(ManagedLock::mine);
+  }
   return reply;
 }
 
@@ -421,6 +424,8 @@ bool Image::owns_lock() const {
   if ((known->features & RBD_FEATURE_EXCLUSIVE_LOCK) == 0) return false;
   return known->lock == ManagedLock::mine || (known->lock == ManagedLock::none && has_lock_.load());
 }
+
+bool Image::lacks_lock() const { return (state()->features & RBD_FEATURE_EXCLUSIVE_LOCK) != 0 && !owns_lock(); }
 
 void Image::forget_lock() {
   has_lock_.store(false);

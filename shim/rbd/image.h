@@ -67,7 +67,12 @@ class Image : public control::Listener, public CompletionOwner, public control::
 
   // 0, or why the image cannot be written: -EROFS for a read-only or snapshot handle, or while another client holds the
   // managed lock.
-  int write_error() const { return write_error_.load(std::memory_order_acquire); }
+  int write_error() const {
+    const int error = write_error_.load(std::memory_order_acquire);
+    return error == 0 && manages_lock_.load(std::memory_order_relaxed) && lacks_lock() ? -EROFS : error;
+  }
+  // rbd_lock_acquire was called: from now on the handle writes only while it has the lock, which no write brings.
+  void manage_lock() { manages_lock_.store(true); }
   bool is_read_only() const;
   // 0, or -ENOENT where the snapshot that the handle is at is gone.
   int read_error() const { return read_error_.load(std::memory_order_acquire); }
@@ -107,6 +112,7 @@ class Image : public control::Listener, public CompletionOwner, public control::
   void note_lock();
   // Whether this handle is the one that wrote last, as librbd's automatic exclusive lock would have it.
   bool owns_lock() const;
+  bool lacks_lock() const;
   // What this handle did itself to the managed lock.
   void set_managed_lock(ManagedLock lock);
   // The lock was given back: the next write takes it anew.
@@ -179,7 +185,7 @@ class Image : public control::Listener, public CompletionOwner, public control::
   std::atomic<uint64_t> discard_granularity_{0};
   std::atomic<bool> copies_writes_{true};
   std::atomic<int64_t> next_write_touch_{0}, next_read_touch_{0};  // monotonic seconds
-  std::atomic<bool> has_lock_{false};
+  std::atomic<bool> has_lock_{false}, manages_lock_{false};
   std::atomic<bool> is_dirty_{false};  // written to since it was opened
 
   // Calls that are under way, with their callbacks; a forked child has none of its parent's.

@@ -9,9 +9,13 @@ import { keys, type ExclusiveLockRecord, type ImageRef } from './records.js';
 import type { OpenImage, Session } from './sessions.js';
 import { readRecord, transact } from './transact.js';
 
-/** EINVAL without the feature, or on a read-only handle; EROFS where another holds it. */
+/**
+ * From now on the handle has the lock only when it asks for it, and gives it to nobody who does not: it "manages" it.
+ * EINVAL without the feature, or on a read-only handle; EROFS where another holds it.
+ */
 export async function acquireLock(ctx: Context, open: OpenImage): Promise<void> {
   await requireFeature(ctx, open.image);
+  open.managesLock = true;
   if (open.readOnly || open.snapId !== null) throw new ServiceError('EINVAL', 'a read-only handle has no exclusive lock');
   await transact(ctx.store, async (tx) => {
     const held = await tx.get<ExclusiveLockRecord>(keys.exclusiveLock(open.image));
@@ -58,9 +62,32 @@ export function noteWriter(ctx: Context, open: OpenImage): void {
  */
 export async function takeLockByUse(ctx: Context, open: OpenImage, { from }: { from: 'free' | 'any' }): Promise<boolean> {
   const before = ctx.sessions.writerOf(open.image);
+  if (open.managesLock) return takeManagedLock(ctx, open, { from, before });
   if (before !== undefined && (from === 'free' || before === open)) return before === open;
   ctx.sessions.setWriter(open);
   if (before) await ctx.sessions.askOne(before, 'image.lockMoved', { params: {} });
+  return true;
+}
+
+async function takeManagedLock(ctx: Context, open: OpenImage, { from, before }: { from: 'free' | 'any'; before: OpenImage | undefined }): Promise<boolean> {
+  if (before !== undefined && before !== open && from === 'free') return false;
+  if (((await imageById(ctx, open.image)).features & Feature.EXCLUSIVE_LOCK) === 0) return false;
+  const held = await readRecord<ExclusiveLockRecord>(ctx.store, keys.exclusiveLock(open.image));
+  if (held && !holds(open, held)) return false;
+  if (!held) await acquireLock(ctx, open);
+  return true;
+}
+
+/**
+ * Somebody who has the image not open takes the lock to remove it or put it into the trash: who has it by writing loses it, whatever
+ * comes of that. False where it is held by one who asked for it.
+ */
+export async function takeLockFromWriter(ctx: Context, image: ImageRef): Promise<boolean> {
+  if (await readRecord<ExclusiveLockRecord>(ctx.store, keys.exclusiveLock(image))) return false;
+  const writer = ctx.sessions.writerOf(image);
+  if (writer === undefined) return true;
+  ctx.sessions.dropWriter(writer);
+  await ctx.sessions.askOne(writer, 'image.lockMoved', { params: {} });
   return true;
 }
 

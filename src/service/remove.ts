@@ -3,6 +3,7 @@ import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { imageByName } from './images.js';
 import { childLeft, leaveParent } from './children.js';
+import { takeLockFromWriter } from './exclusive-lock.js';
 import { release } from './layers.js';
 import { imageKey, keys, type At, type ImageRecord, type ImageRef } from './records.js';
 import { transact, type Tx } from './transact.js';
@@ -31,6 +32,8 @@ interface RemoveOptions {
 
 /** Removes an image with its metadata, locks and volumes. The image is gone when the one transaction is committed. ENOTEMPTY, EBUSY. */
 export async function removeImageRecords(ctx: Context, image: ImageRef, options: RemoveOptions = {}): Promise<void> {
+  // The real library takes the exclusive lock before it looks at anything else.
+  if (!await takeLockFromWriter(ctx, image)) throw new ServiceError('EBUSY', `image ${image.id} is locked by one who asked for its exclusive lock`);
   await ctx.imageLocks.run(imageKey(image), () => removeLocked(ctx, image, options));
 }
 

@@ -42,6 +42,8 @@ export interface OpenImage {
   snapId: number | null;
   /** What it holds of a head that only one writes to (ownership.ts). */
   holds: Hold;
+  /** It asked for RBD's exclusive lock once (exclusive-lock.ts). Not known any more after a restart of the daemon. */
+  managesLock?: boolean;
   /** It was asked to give up writing and has not answered yet. */
   mayStillWrite: boolean;
   /** It was taken for dead while it was not: its volume has been taken from it. */

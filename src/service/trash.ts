@@ -2,15 +2,18 @@
 import { changed } from './state.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
+import { takeLockFromWriter } from './exclusive-lock.js';
 import { checkLength, checkName } from './names.js';
 import { backendOf, getPool } from './pools.js';
 import { keys, type At, type ImageRecord, type ImageRef, type Time, type TrashRecord } from './records.js';
 import { removeImageRecords } from './remove.js';
 import { readRecord, transact } from './transact.js';
 
-/** Moves an image to the trash, where it may not be removed for `delay` seconds. ENOENT. An open image may be moved, as in 16.2.15. */
+/** Moves an image to the trash, where it may not be removed for `delay` seconds. ENOENT; EBUSY where its lock is managed. An open image may be moved, as in 16.2.15. */
 export async function moveToTrash(ctx: Context, request: { at: At; name: string; delay: number; op?: string }): Promise<void> {
   const { at, name } = request;
+  const found = await readRecord<string>(ctx.store, keys.imageName(at, name));
+  if (found !== undefined && !await takeLockFromWriter(ctx, { ...at, id: found })) throw new ServiceError('EBUSY', `image ${name} is locked by one who asked for its exclusive lock`);
   const moved = await ctx.ops.once<{ id: string }>(request.op, (finish) => transact(ctx.store, async (tx) => {
     const id = await tx.get<string>(keys.imageName(at, name));
     if (id === undefined) throw new ServiceError('ENOENT', `there is no image ${name}`);
@@ -69,8 +72,8 @@ export async function trashEntry(ctx: Context, image: ImageRef): Promise<TrashRe
 }
 
 /**
- * Removes every image whose time was up at `expireTs` (seconds since the epoch; now where it is 0), the first due first, leaving out those
- * that cannot go. With a threshold (-1: none) it stops as soon as less than that part of the backend is in use. EINVAL outside 0..1.
+ * Removes every image whose time was up at `expireTs` (seconds since the epoch; now where it is 0), the first due first, up to one
+ * that cannot go: EBUSY, ENOTEMPTY. With a threshold (-1: none) it stops as soon as less than that part of the backend is in use. EINVAL outside 0..1.
  */
 export async function purgeTrash(ctx: Context, request: { at: At; expireTs: number; threshold: number }): Promise<void> {
   const { at, threshold } = request;
@@ -80,15 +83,7 @@ export async function purgeTrash(ctx: Context, request: { at: At; expireTs: numb
   due.sort((a, b) => (isBefore(a.deferUntil, b.deferUntil) ? -1 : 1));
   for (const entry of due) {
     if (threshold !== -1 && await usedPart(ctx, at) < threshold) return;
-    await removeIfUnused(ctx, { ...at, id: entry.id });
-  }
-}
-
-async function removeIfUnused(ctx: Context, image: ImageRef): Promise<void> {
-  try {
-    await removeImageRecords(ctx, image);
-  } catch (error) {
-    if (!(error instanceof ServiceError) || !['EBUSY', 'ENOTEMPTY', 'ENOENT'].includes(error.errno)) throw error;
+    await removeImageRecords(ctx, { ...at, id: entry.id });
   }
 }
 

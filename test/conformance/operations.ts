@@ -68,8 +68,8 @@ const OPERATIONS: Record<string, Operation> = {
     await w.c.get('rbd_get_stripe_unit', image, 'unit');
   }),
   features: open(async (w, s, image) => {
-    // Under an advisory lock the real library's writers would wait for ever for the lock that the feature gives them.
-    if (s['on'] === true && await w.hasNoAutomaticLock(image) && await w.hasLockers(image)) return;
+    // Under an advisory lock, which a handle may have missed, the real library's writers would wait for ever for the lock that the feature gives them.
+    if (s['on'] === true && await w.hasNoAutomaticLock(image)) return;
     await w.c.call('rbd_update_features', image, number(s, 'features'), s['on'] === true ? 1 : 0);
     await w.c.get('rbd_get_features', image, 'features');
   }),

@@ -26,11 +26,6 @@ export class World {
     return (features.value & 4n) === 0n;
   }
 
-  async hasLockers(image: Handle): Promise<boolean> {
-    const parts = ['tag', 'clients', 'cookies', 'addrs'].flatMap((name) => [new Bytes(name, Buffer.alloc(512)), new Out(`${name}Size`, 'u64', 512)]);
-    return Number(await this.c.silent('rbd_list_lockers', image, new Out('exclusive', 'i32'), ...parts)) > 0;
-  }
-
   /** Asks every handle for its size: the real library's I/O goes by the size it knew before it is asked. */
   async refresh(): Promise<void> {
     for (const handle of this.handles.values()) await this.c.silent('rbd_get_size', handle, new Out('size', 'u64'));

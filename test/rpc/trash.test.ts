@@ -40,16 +40,15 @@ for (const backend of backends) t.test(`on ${backend}`, async (t) => {
     t.equal(await a.code('trash.remove', { at, id, force: true }), -2);
   });
 
-  t.test('a purge takes what is due, leaves what is open, and stops below a threshold', async (t) => {
-    const [open, closed] = [await make('p1'), await make('p2')];
+  t.test('a purge takes what is due, ends at what is open, and stops below a threshold', async (t) => {
+    const [open] = [await make('p1'), await make('p2')];
     for (const name of ['p1', 'p2']) await a.call('trash.move', { at, name });
     await a.call('image.open', { at, id: open, handle: 1 });
     for (const threshold of [1.5, -0.5]) t.equal(await a.code('trash.purge', { at, threshold }), -22);
     t.equal(await a.code('trash.purge', { at, threshold: 1 }), 0);
     t.equal(((await a.call('trash.list', { at }))['entries'] as unknown[]).length, 2, 'less than all of the disk is in use');
-    t.equal(await a.code('trash.purge', { at }), 0);
-    t.match((await a.call('trash.list', { at }))['entries'], [{ id: open }]);
-    t.equal(await a.code('trash.get', { at, id: closed }), -2);
+    t.equal(await a.code('trash.purge', { at }), -16);
+    t.match(((await a.call('trash.list', { at }))['entries'] as { id: string }[]).map(({ id }) => id).includes(open), true);
     await a.call('image.close', { handle: 1 });
     t.equal(await a.code('trash.purge', { at, threshold: 0 }), 0);
     t.strictSame((await a.call('trash.list', { at }))['entries'], []);

@@ -4,6 +4,7 @@ import { badInput } from './bad-input.js';
 import { create } from './create.js';
 import { deepCopy } from './deep-copy.js';
 import { events } from './events.js';
+import { further } from './further.js';
 import { io } from './io.js';
 import { locks } from './locks.js';
 import { metadata } from './metadata.js';
@@ -11,7 +12,9 @@ import { open } from './open.js';
 import { radosCommands } from './rados-commands.js';
 import { radosConfig } from './rados-config.js';
 import { radosObjects } from './rados-objects.js';
+import { radosOperations } from './rados-operations.js';
 import { radosPools } from './rados-pools.js';
+import { radosWatches } from './rados-watches.js';
 import { refused } from './refused.js';
 import { resize } from './resize.js';
 import { snapshots } from './snapshots.js';
@@ -27,6 +30,9 @@ export const areas: Record<string, Case[]> = {
   'rados-pools': radosPools,
   'rados-commands': radosCommands,
   'rados-objects': radosObjects,
+  'rados-operations': radosOperations,
+  'rados-watches': radosWatches,
+  further,
 };
 
 export const cases: Case[] = Object.values(areas).flat();

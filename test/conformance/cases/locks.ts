@@ -304,6 +304,63 @@ export const locks: Case[] = [
     },
   },
   {
+    name: 'a handle that asked for the lock once writes only while it has it, and gives it to nobody who does not ask',
+    run: async (c) => {
+      const one = await c.fresh('i');
+      const two = await c.open('i', { as: 'img2' });
+      const both = async (): Promise<void> => {
+        await c.write(two, 0, 512, 1);
+        await c.call('rbd_flush', two);
+        await c.write(one, 0, 512, 2);
+        await c.call('rbd_flush', one);
+        c.note({ one: await quietOwner(c, one), two: await quietOwner(c, two) });
+      };
+      await c.write(two, 0, 512, 1);
+      await c.call('rbd_lock_acquire', one, 0);
+      await both();
+      await c.call('rbd_lock_release', one);
+      await c.call('rbd_discard', one, 0, 65536);
+      await c.call('rbd_write_zeroes', one, 0, 512, 0, 0);
+      await both();
+      await c.call('rbd_resize', one, 8 * MiB);
+      await both();
+      await c.call('rbd_lock_release', two);
+      await c.call('rbd_resize', one, 12 * MiB);
+      await both();
+      await c.call('rbd_lock_acquire', two, 0);
+      await c.call('rbd_lock_release', one);
+      await c.call('rbd_lock_acquire', two, 0);
+      await both();
+      await c.call('rbd_remove', c.io, 'i');
+      await both();
+      await c.call('rbd_trash_move', c.io, 'i', 0);
+      await both();
+      await c.close(one, two);
+    },
+  },
+  {
+    name: 'who removes an image or puts it into the trash takes the lock from its writer, whatever comes of it',
+    run: async (c) => {
+      const one = await c.fresh('i');
+      const writes = async (): Promise<void> => { await c.need('rbd_write', one, 0, 512, new Bytes('data', Buffer.alloc(512))); };
+      const after = async (fn: string, ...args: Argument[]): Promise<void> => {
+        await writes();
+        await c.call(fn, ...args);
+        await isOwner(c, one);
+      };
+      await after('rbd_remove', c.io, 'i');
+      await after('rbd_rename', c.io, 'i', 'j');
+      await c.need('rbd_snap_create', one, 's');
+      await after('rbd_remove', c.io, 'j');
+      await after('rbd_trash_move', c.io, 'j', 0);
+      await after('rbd_trash_purge', c.io, 4102444800, -1);
+      await c.need('rbd_snap_remove', one, 's');
+      await after('rbd_trash_purge', c.io, 4102444800, -1);
+      await c.close(one);
+      await c.call('rbd_trash_purge', c.io, 4102444800, -1);
+    },
+  },
+  {
     name: 'the managed lock in shared mode and of images that have none',
     run: async (c) => {
       const image = await c.fresh('i');
