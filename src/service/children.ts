@@ -50,6 +50,11 @@ export function leaveParent(tx: Tx, { pool, namespace, id }: ImageRef, parent: P
 export async function childLeft(ctx: Context, { child, parent }: LeftRecord): Promise<void> {
   const left = await ctx.store.list({ prefix: keys.childrenOfSnap(parent.image, parent.snapId), limit: 1 });
   if (left.length === 0) await dropTrashedSnap(ctx, parent.image, parent.snapId);
+  const now = await readRecord<ImageRecord>(ctx.store, keys.image(parent.image));
+  if (!now || (now.opFeatures & OpFeature.CLONE_PARENT) === 0) return;
+  // With thousands of clones that come and go not all are read each time: mostly the first one found tells.
+  const [any] = await ctx.store.list({ prefix: keys.childrenOfImage(parent.image), limit: 1 });
+  if (any && (JSON.parse(any.value) as ChildRecord).format === 2) return;
   const formats = (await childRecords(ctx, parent.image)).map(({ format }) => format);
   await transact(ctx.store, async (tx) => {
     tx.remove(keys.left(child));
