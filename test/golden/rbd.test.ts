@@ -6,7 +6,7 @@ import {startTestDaemonOn} from '../lib/daemon.js';
 import {goldenRuns, maskRbd, type GoldenRun} from '../lib/golden.js';
 import {rbdDifferences} from './rbd-differences.js';
 
-t.setTimeout(120_000);
+t.setTimeout(240_000);
 
 const groups = [
   'rbd-empty', 'rbd-create', 'rbd-info', 'rbd-resize', 'rbd-rename', 'rbd-snap', 'rbd-clone', 'rbd-lock', 'rbd-meta', 'rbd-feature', 'rbd-trash', 'rbd-namespace', 'rbd-pool',
