@@ -22,6 +22,7 @@ import { objectMethods } from './rpc/methods/objects.js';
 import { poolMethods } from './rpc/methods/pools.js';
 import { snapshotMethods } from './rpc/methods/snapshots.js';
 import { trashMethods } from './rpc/methods/trash.js';
+import { withWelcome } from './rpc/methods/welcome.js';
 import { isProcessAlive, isProcessStopped } from './rpc/process-watch.js';
 import { RpcServer } from './rpc/server.js';
 import { requireWhole } from './service/admin/backup.js';
@@ -133,7 +134,7 @@ function allMethods(cluster: Cluster, about: { config: Config; stop: () => void 
   const adminRpc: Methods = Object.fromEntries([...admin].map(([name, method]) => [
     name, async ({ identity, params }) => ({ result: (await method(identity, params.fields)) as object }),
   ]));
-  const rbd: Methods = { ...withLockTakers({ ...imageMethods, ...snapshotMethods }), ...objectMethods, ...poolMethods, ...trashMethods };
+  const rbd = withWelcome({ ...withLockTakers({ ...imageMethods, ...snapshotMethods }), ...objectMethods, ...poolMethods, ...trashMethods });
   return { ...rbd, ...monMethods(cluster, rbd), ...adminRpc };
 }
 

@@ -66,8 +66,8 @@ void Connection::take_leave(File& file) {
 }
 
 void Connection::look_for_doubt(File& file, int64_t now) {
-  if (!file.options.ask_leave) return;
   if (file.leave == File::Leave::taken) return take_leave(file);
+  if (!file.options.ask_leave) return;
   if (file.leave_question != 0 || now - file.leave_asked < file.options.times.doubt) return;
   bool is_silent = file.leave == File::Leave::unknown;
   for (const Call* call = file.in_flight.first; call; call = call->after) {

@@ -54,8 +54,12 @@ void NebdVolume::grow(uint64_t size) {
 }
 
 void NebdVolume::lose_leave() {
+  if (options_.ask_leave) shut_out();
+}
+
+void NebdVolume::shut_out() {
   Opened* own = opened_.existing();
-  if (!own || !options_.ask_leave) return;
+  if (!own) return;
   if (nebd::File* file = own->file.load(std::memory_order_acquire)) own->connection->lose_leave(*file);
 }
 

@@ -46,6 +46,8 @@ class NebdVolume : public Device {
   void grow(uint64_t size);
   // As if `ask_leave` had said no; nothing where there is no `ask_leave`.
   void lose_leave();
+  // Every change that is under way or comes ends in -ESHUTDOWN, whoever the volume belongs to.
+  void shut_out();
 
  private:
   // What a process has of the volume.

@@ -57,7 +57,8 @@ int rbd_unlock(rbd_image_t image, const char* cookie) {
 int rbd_break_lock(rbd_image_t image, const char* client, const char* cookie) {
   return guarded([&] {
     if (image == nullptr || client == nullptr || cookie == nullptr) return -EINVAL;
-    return Image::from(image)->change("image.lock.break", {{"client", client}, {"cookie", cookie}}).error;
+    Image& open = *Image::from(image);
+    return open.change("image.lock.break", open.with_fencing({{"client", client}, {"cookie", cookie}})).error;
   });
 }
 

@@ -75,7 +75,8 @@ int rbd_lock_break(rbd_image_t image, rbd_lock_mode_t lock_mode, const char* loc
   return guarded([&] {
     if (image == nullptr || lock_owner == nullptr) return -EINVAL;
     if (lock_mode != RBD_LOCK_MODE_EXCLUSIVE) return -EOPNOTSUPP;
-    return Image::from(image)->change("image.xlock.break", {{"owner", lock_owner}}).error;
+    Image& open = *Image::from(image);
+    return open.change("image.xlock.break", open.with_fencing({{"owner", lock_owner}})).error;
   });
 }
 

@@ -347,6 +347,12 @@ uint64_t Image::config_number(const std::string& name, uint64_t otherwise) const
   return parse_size(config(name)).value_or(otherwise);
 }
 
+Json Image::with_fencing(Json params) const {
+  params["blocklist"] = config("rbd_blocklist_on_break_lock") != "false";
+  params["expire"] = config_number("rbd_blocklist_expire_seconds", 0);
+  return params;
+}
+
 void Image::begin(Completion& completion) {
   calls_.get().count.fetch_add(2);
   completion.start(this, events_.is_set());
@@ -461,6 +467,8 @@ void Image::on_call(const std::string& method, const Json& params, std::vector<U
   } else if (method == "image.resume") {
     resume(params, std::move(fds));
     watchers_.notify_update();
+  } else if (method == "image.shutOut") {
+    io_->shut_out();
   } else if (method == "image.counters") {
     IoCounters& counters = io_->counters();
     auto totals = [](const IoCounters::Totals& one) { return Json{{"ops", one.ops}, {"bytes", one.bytes}, {"nanoseconds", one.nanoseconds}}; };

@@ -100,6 +100,9 @@ class Image : public control::Listener, public CompletionOwner, public control::
   std::string config(const std::string& name) const;
   uint64_t config_number(const std::string& name, uint64_t otherwise) const;
 
+  // The same parameters, and what becomes of a client whose lock is broken: rbd_blocklist_on_break_lock and its duration.
+  Json with_fencing(Json params) const;
+
   // Begins an asynchronous call: it is counted until its callback has returned.
   void begin(Completion& completion);
   // Ends one that needs no I/O (any more), on the image's thread.

@@ -265,7 +265,19 @@ void ImageIo::submit(Request& plain) {
   if (enter(traffic, request)) start(traffic, request);
 }
 
+void ImageIo::shut_out() {
+  is_shut_out_.store(true, std::memory_order_release);
+  refuse(-ESHUTDOWN);
+  volumes_.shut_out();
+  close_gate();
+  open_gate();
+}
+
 void ImageIo::start(Traffic& traffic, IoRequest& request) {
+  if (is_shut_out_.load(std::memory_order_acquire)) {
+    finished(&request, -ESHUTDOWN);
+    return;
+  }
   if (request.op == Op::flush) {
     const int lost = traffic.lost.load();
     lost != 0 ? finished(&request, lost) : throttle_.submit(request);

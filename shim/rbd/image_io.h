@@ -72,6 +72,9 @@ class ImageIo : public block::Device {
   int give_up(Own to);
   Own own() const { return own_.load(std::memory_order_acquire); }
 
+  // The client is on the blocklist: returns when nothing is in flight; all that comes, and what waited, ends in -ESHUTDOWN, for good.
+  void shut_out();
+
   // Holds new requests back and returns when none is in flight. Nests.
   void close_gate();
   void open_gate();
@@ -150,6 +153,7 @@ class ImageIo : public block::Device {
   block::Throttle throttle_;
   std::atomic<Own> own_{Own::none};
   std::atomic<uint64_t> size_{0};
+  std::atomic<bool> is_shut_out_{false};
   PerProcess<Traffic> traffic_;
   IoCounters counters_;
 };

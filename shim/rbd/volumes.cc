@@ -96,6 +96,12 @@ int Volumes::try_access(std::string& message) const {
   return 0;
 }
 
+void Volumes::shut_out() {
+  for (auto& [id, volume] : volumes_) {
+    if (volume.nebd) volume.nebd->shut_out();
+  }
+}
+
 std::vector<std::string> Volumes::ids() const {
   std::vector<std::string> ids;
   for (const auto& [id, volume] : volumes_) ids.push_back(id);

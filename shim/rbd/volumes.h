@@ -32,6 +32,8 @@ class Volumes {
   void cut();
 
   void lose_leave();
+  // The client is shut out: every change of any of them ends in -ESHUTDOWN.
+  void shut_out();
 
   // -EACCES, and in `message` why, where this process may not connect to what the volumes are behind; 0.
   int try_access(std::string& message) const;

@@ -3,6 +3,7 @@ import type { Access, Challenge } from '../access/access.js';
 import type { Identity } from '../access/identity.js';
 import type { PeerCredentials } from '../native/addon.js';
 import type { Context } from '../service/context.js';
+import { applyBlocklist } from '../service/blocklist.js';
 import { ServiceError } from '../service/errors.js';
 import { afterOwnTime } from '../service/own-time.js';
 import { described, firstOwnHandle, type Session, type SessionIdentity } from '../service/sessions.js';
@@ -128,6 +129,7 @@ export class SessionDoor {
     const channel = this.connection;
     this.session = (resume === undefined ? undefined : sessions.resume(resume, identity, channel)) ?? await sessions.begin(identity, channel);
     const { id, address } = this.session;
+    await applyBlocklist(this.door.ctx, this.session);
     if (channel.isOver) {
       // Its end came before there was a session to end.
       await this.finish();

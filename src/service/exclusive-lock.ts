@@ -5,6 +5,7 @@ import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { Feature } from './features.js';
 import { imageById } from './images.js';
+import { isLocked } from './locks.js';
 import { keys, type ExclusiveLockRecord, type ImageRef } from './records.js';
 import type { OpenImage, Session } from './sessions.js';
 import { readRecord, transact } from './transact.js';
@@ -19,6 +20,7 @@ export async function acquireLock(ctx: Context, open: OpenImage): Promise<void> 
   if (open.readOnly || open.snapId !== null) throw new ServiceError('EINVAL', 'a read-only handle has no exclusive lock');
   await transact(ctx.store, async (tx) => {
     const held = await tx.get<ExclusiveLockRecord>(keys.exclusiveLock(open.image));
+    if (await isLocked(ctx, await imageById(ctx, open.image))) throw new ServiceError('EROFS', 'the image has an advisory lock');
     if (held && !holds(open, held)) throw new ServiceError('EROFS', `${held.address} holds the exclusive lock`);
     const record: ExclusiveLockRecord = { session: open.session.id, handle: open.handle, address: open.session.address };
     tx.put(keys.exclusiveLock(open.image), record);
@@ -91,17 +93,30 @@ export async function takeLockFromWriter(ctx: Context, image: ImageRef): Promise
   return true;
 }
 
-/** EINVAL without the feature, ENOENT where nobody holds it, EBUSY where `address` does not. */
-export async function breakExclusiveLock(ctx: Context, open: OpenImage, address: string): Promise<void> {
+/** EINVAL without the feature, EROFS on a read-only handle, ENOENT where nobody holds the lock, EBUSY where `address` does not. */
+export async function requireOwner(ctx: Context, open: OpenImage, address: string): Promise<void> {
   await requireFeature(ctx, open.image);
   if (open.readOnly) throw new ServiceError('EROFS', 'the image is open read-only');
-  await transact(ctx.store, async (tx) => {
-    const held = await tx.get<ExclusiveLockRecord>(keys.exclusiveLock(open.image));
-    if (!held) throw new ServiceError('ENOENT', 'nobody holds the exclusive lock');
-    if (held.address !== address) throw new ServiceError('EBUSY', `${held.address} holds the exclusive lock, not ${address}`);
-    tx.remove(keys.exclusiveLock(open.image));
-  }, { survives: 'process-death' });
+  const holder = await lockOwner(ctx, open.image);
+  if (holder === undefined) throw new ServiceError('ENOENT', 'nobody holds the exclusive lock');
+  if (holder !== address) throw new ServiceError('EBUSY', `${holder} holds the exclusive lock, not ${address}`);
+}
+
+/** Takes the lock from `address`; nothing to do where he lost it meanwhile. */
+export async function breakExclusiveLock(ctx: Context, open: OpenImage, address: string): Promise<void> {
+  await freeLockOf(ctx, open.image, address);
   await changed(ctx, open.image);
+}
+
+/** Whoever holds the lock at `address`, by a call or by having written, has it no more. */
+export async function freeLockOf(ctx: Context, image: ImageRef, address: string): Promise<void> {
+  await transact(ctx.store, async (tx) => {
+    if ((await tx.get<ExclusiveLockRecord>(keys.exclusiveLock(image)))?.address === address) tx.remove(keys.exclusiveLock(image));
+  }, { survives: 'process-death' });
+  const writer = ctx.sessions.writerOf(image);
+  if (writer?.session.address !== address) return;
+  ctx.sessions.dropWriter(writer);
+  await ctx.sessions.askOne(writer, 'image.lockMoved', { params: {} });
 }
 
 /** The handle is closed, or its process is gone. */

@@ -1,11 +1,12 @@
 // Advisory locks of an image, with the rules of Ceph's lock class. Behind: rbd_lock_exclusive/shared, rbd_unlock,
 // rbd_break_lock, rbd_list_lockers. A process that dies loses its locks; one that ends in order leaves them (`rbd lock add`).
+import { freeLockOf } from './exclusive-lock.js';
 import { changed } from './state.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { Feature } from './features.js';
 import { imageById } from './images.js';
-import { keys, type ExclusiveLockRecord, type ImageRef, type LockRecord } from './records.js';
+import { keys, type ExclusiveLockRecord, type ImageRecord, type ImageRef, type LockRecord } from './records.js';
 import type { OpenImage, Session } from './sessions.js';
 import { readRecord, transact } from './transact.js';
 
@@ -42,20 +43,54 @@ export async function removeLock(ctx: Context, open: OpenImage, cookie: string):
   await dropLocker(ctx, open.image, { client: open.session.client, cookie });
 }
 
-/** EINVAL where `client` is no client's name; ENOENT where it does not hold the lock with this cookie. */
-export async function breakLock(ctx: Context, open: OpenImage, held: { client: string; cookie: string }): Promise<void> {
-  if (!/^(client|mon|osd|mds|mgr|auth)\../.test(held.client)) throw new ServiceError('EINVAL', `${held.client} is not a client's name`);
-  await dropLocker(ctx, open.image, held);
+interface Held {
+  readonly client: string;
+  readonly cookie: string;
+}
+
+/** Where who holds the lock is. EINVAL where `client` is no client's name; ENOENT where it does not hold the lock with this cookie. */
+export async function lockerAddress(ctx: Context, image: ImageRef, { client, cookie }: Held): Promise<string> {
+  if (!/^(client|mon|osd|mds|mgr|auth)\../.test(client)) throw new ServiceError('EINVAL', `${client} is not a client's name`);
+  const { lockers } = await readLock(ctx, image);
+  const locker = lockers.find((one) => one.client === client && one.cookie === cookie);
+  if (!locker) throw new ServiceError('ENOENT', `${client} does not hold the lock with cookie ${cookie}`);
+  return locker.address;
+}
+
+/** Takes the lock from who holds it, also one that a writer has by itself ("internal"). ENOENT where it was lost meanwhile. */
+export async function breakLock(ctx: Context, open: OpenImage, held: Held): Promise<void> {
+  const lock = await readRecord<LockRecord>(ctx.store, keys.lock(open.image));
+  if (lock?.lockers.some(({ client, cookie }) => client === held.client && cookie === held.cookie)) return dropLocker(ctx, open.image, held);
+  // Who was shut out has lost it by that.
+  const { tag, lockers } = await readLock(ctx, open.image);
+  const [internal] = tag === 'internal' ? lockers : [];
+  if (internal?.client === held.client && internal.cookie === held.cookie) await freeLockOf(ctx, open.image, internal.address);
+  await changed(ctx, open.image);
+}
+
+/**
+ * An advisory lock keeps everybody from writing to an image that has the exclusive lock, its holder too, for the two are one lock in
+ * Ceph. (There a write waits for ever while the holder lives.) EROFS.
+ */
+export async function requireNoLock(ctx: Context, image: ImageRecord): Promise<void> {
+  if (await isLocked(ctx, image)) throw new ServiceError('EROFS', `image ${image.name} has a lock, held from outside`);
+}
+
+export async function isLocked(ctx: Context, image: ImageRecord): Promise<boolean> {
+  if ((image.features & Feature.EXCLUSIVE_LOCK) === 0) return false;
+  return ((await readRecord<LockRecord>(ctx.store, keys.lock(image)))?.lockers.length ?? 0) > 0;
 }
 
 /** The lock as Ceph shows it; one that was taken with lock_acquire, or that a writer has by itself, is there with the tag "internal". */
 export async function readLock(ctx: Context, image: ImageRef): Promise<LockRecord> {
+  const advisory = await readRecord<LockRecord>(ctx.store, keys.lock(image));
+  if (advisory && advisory.lockers.length > 0) return advisory;
   const managed = await readRecord<ExclusiveLockRecord>(ctx.store, keys.exclusiveLock(image)) ?? await automaticHolder(ctx, image);
   if (managed) {
     const { session, handle, address } = managed;
     return { tag: 'internal', exclusive: true, lockers: [{ client: `client.${session}`, cookie: `auto ${handle}`, address, session }] };
   }
-  return (await readRecord<LockRecord>(ctx.store, keys.lock(image))) ?? { tag: '', exclusive: false, lockers: [] };
+  return { tag: '', exclusive: false, lockers: [] };
 }
 
 /** Who wrote last to an image that has the feature: he has RBD's lock without having asked for it. */
@@ -76,10 +111,13 @@ export async function releaseLocksOf(ctx: Context, session: Session): Promise<vo
       if (lockers.length > 0) tx.put(key, { ...lock, lockers });
       else tx.remove(key);
     });
+    // It may have kept others from writing.
+    const [image] = ctx.sessions.openImages().filter((open) => keys.lock(open) === key);
+    if (image) await changed(ctx, image);
   }
 }
 
-async function dropLocker(ctx: Context, image: ImageRef, { client, cookie }: { client: string; cookie: string }): Promise<void> {
+async function dropLocker(ctx: Context, image: ImageRef, { client, cookie }: Held): Promise<void> {
   await transact(ctx.store, async (tx) => {
     const lock = await tx.get<LockRecord>(keys.lock(image));
     const lockers = lock?.lockers.filter((held) => held.client !== client || held.cookie !== cookie) ?? [];

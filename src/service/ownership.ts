@@ -138,6 +138,11 @@ async function noteUnfenced(store: Store, image: ImageRef, writer: Writer): Prom
   await store.commit({ changes: [{ put: keys.unfenced(image), value: JSON.stringify(writer) }], survives: 'process-death' });
 }
 
+/** The head's volume is another one from now on, that the session does not have. For whoever holds the image still. */
+export async function takeHeadFrom(ctx: Context, image: ImageRecord, victim: Session): Promise<void> {
+  await fenceHead(ctx, image, { victim });
+}
+
 /**
  * The layer gets a new generation before, so that the old writer is told that it is not his any more whenever he asks, and after,
  * so that who opened the volume in between opens it anew.

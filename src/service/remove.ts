@@ -5,6 +5,7 @@ import { imageByName } from './images.js';
 import { childLeft, leaveParent } from './children.js';
 import { takeLockFromWriter } from './exclusive-lock.js';
 import { release } from './layers.js';
+import { requireNoLock } from './locks.js';
 import { imageKey, keys, type At, type ImageRecord, type ImageRef } from './records.js';
 import { transact, type Tx } from './transact.js';
 import { finishRemovals } from './volumes.js';
@@ -13,6 +14,8 @@ import { finishRemovals } from './volumes.js';
 export async function removeImage(ctx: Context, request: { at: At; name: string; op?: string }): Promise<void> {
   await ctx.ops.once(request.op, async (finish) => {
     const image = await imageByName(ctx, request.at, request.name);
+    requireUnused(ctx, image);
+    await requireNoLock(ctx, image);
     await removeImageRecords(ctx, image, { also: (tx) => { finish(tx, {}); } });
     return {};
   });

@@ -77,11 +77,17 @@ export class Session {
   /** Tokens of progress that the client wants no more of. */
   readonly cancelled = new Set<number>();
   channel: Channel | undefined;
+  /** It is on the blocklist until then (milliseconds since the epoch). */
+  shutOutUntil = 0;
 
   constructor(readonly id: number, readonly identity: SessionIdentity) {}
 
   get address(): string {
     return `127.0.0.1:0/${this.id}`;
+  }
+
+  get isShutOut(): boolean {
+    return this.shutOutUntil > Date.now();
   }
 
   /** The name under which Ceph shows the client. */

@@ -4,6 +4,7 @@ import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { descriptorsOf, isShared, layerTag, lookAgain, openChain, readChain, releaseAll, viewOf, ChainMoved } from './layers.js';
 import { configMetadata } from './metadata.js';
+import { isLocked } from './locks.js';
 import { findPoolById, poolConfig } from './pools.js';
 import { keys, type ExclusiveLockRecord, type ImageRecord, type ImageRef, type ParentRecord, type SnapRecord, type TrashRecord } from './records.js';
 import type { OpenImage } from './sessions.js';
@@ -58,7 +59,7 @@ async function stateOf(ctx: Context, open: OpenImage, have: ReadonlySet<string>)
     parent: await describeParent(ctx, snap ? snap.parent : record.parent),
     snapId: open.snapId, snapGone, head: record.head,
     readOnly: open.readOnly || open.snapId !== null,
-    exclusiveLock: lock ? (holds(open, lock) ? 'mine' : 'other') : null,
+    exclusiveLock: lock ? (holds(open, lock) ? 'mine' : 'other') : await isLocked(ctx, record) ? 'other' : null,
     metadata: await configMetadata(ctx, open.image),
     poolConfig: await poolConfig(ctx, open.image.pool),
     limitedBelow: (await findPoolById(ctx, open.image.pool))?.qos === 'backend',

@@ -3,6 +3,8 @@ import { changed } from './state.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { takeLockFromWriter } from './exclusive-lock.js';
+import { imageById } from './images.js';
+import { requireNoLock } from './locks.js';
 import { checkLength, checkName } from './names.js';
 import { backendOf, getPool } from './pools.js';
 import { keys, type At, type ImageRecord, type ImageRef, type Time, type TrashRecord } from './records.js';
@@ -17,6 +19,7 @@ export async function moveToTrash(ctx: Context, request: { at: At; name: string;
   const moved = await ctx.ops.once<{ id: string }>(request.op, (finish) => transact(ctx.store, async (tx) => {
     const id = await tx.get<string>(keys.imageName(at, name));
     if (id === undefined) throw new ServiceError('ENOENT', `there is no image ${name}`);
+    await requireNoLock(ctx, await imageById(ctx, { ...at, id }));
     const now = ctx.now();
     const record: TrashRecord = { id, name, source: 'user', deletionTime: now, deferUntil: { ...now, sec: Math.min(now.sec + request.delay, Number.MAX_SAFE_INTEGER) } };
     tx.remove(keys.imageName(at, name));

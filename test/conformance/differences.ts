@@ -143,11 +143,6 @@ const rados: Difference[] = [
     reason: 'A command for one mon alone is answered as for all of them: the daemon is the one mon there is.',
   },
   {
-    cases: ['a client on the blocklist is shut out, and nobody else'],
-    real: 'rados_write_full(io2, "o", data, 1) = -108', ours: 'rados_write_full(io2, "o", data, 1) = 0',
-    reason: 'The blocklist is kept and shown, but shuts nobody out: who loses an image\'s lock is fenced by the daemon itself.',
-  },
-  {
     cases: ['xattrs: set, get, list, remove, buffers too small, names of every kind'],
     real: 'rados_getxattr(io, "o", "", value, 64) = -34 ERANGE', ours: ['rados_getxattr(io, "o", "", value, 64) = 1', '  value="v"'],
     reason: 'An attribute of the empty name is read like any other.',

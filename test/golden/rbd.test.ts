@@ -39,7 +39,10 @@ for (const backend of backends) t.test(`the rbd command answers as the real one 
     const argv = option < 0 ? given : given.filter((_, at) => at !== option && at !== option + 1);
     const env = option < 0 ? {} : {RBD_DEFAULT_CLONE_FORMAT: given[option + 1]};
     const cmd = [JSON.stringify({prefix: 'cbd2rbd cli', program: 'rbd', argv, env})];
+    // A client of its own for each, as processes are: who breaks a lock shuts its holder out.
+    const client = await daemon.client();
     const {rc, outbuf, outs} = await client.call('mon.command', {cmd}) as {rc: number, outbuf: string, outs: string};
+    await client.close();
     return {rc: -rc, stdout: Buffer.from(outbuf, 'base64').toString(), stderr: outs};
   };
   // Ids that the recorded runs name, and ours in their place.

@@ -1,28 +1,14 @@
-// `osd blocklist ...`: addresses of clients that are locked out. An address names a session ("127.0.0.1:0/<session id>"), which is
-// ended when it gets on the list; entries end by themselves.
-import {keys} from '../../service/records.js';
-import {transact} from '../../service/transact.js';
-import {MonRefusal, type Cluster, type MonCommand, type Reply, type Request} from '../command.js';
+// `osd blocklist ...`: addresses of clients that are shut out. Entries end by themselves.
+import {addToBlocklist, blocklist, clearBlocklist, removeFromBlocklist} from '../../service/blocklist.js';
+import {MonRefusal, type MonCommand, type Reply, type Request} from '../command.js';
 import {isFormat, List, render, type Doc} from '../document.js';
 import {choice, float, optional} from '../signature.js';
 import {timestamp} from '../units.js';
 
-interface Entry {
-  readonly address: string;
-  /** Seconds since the epoch. */
-  readonly until: number;
-}
-
 const time = (seconds: number): string => timestamp({sec: Math.floor(seconds), nsec: Math.floor((seconds % 1) * 1e9)});
 
-async function entries(cluster: Cluster): Promise<Entry[]> {
-  const found = (await cluster.ctx.store.list({prefix: keys.blocklisted})).map(({key, value}) => (
-    {address: key.slice(keys.blocklisted.length), until: JSON.parse(value) as number}));
-  return found.filter((entry) => entry.until > Date.now() / 1000);
-}
-
 async function list({cluster, values}: Request): Promise<Reply> {
-  const found = await entries(cluster);
+  const found = await blocklist(cluster.ctx);
   const outs = `listed ${found.length} entries`;
   const format = values.text('format');
   const doc: Doc = new List('entry', found.map((entry) => ({addr: entry.address, until: time(entry.until)})));
@@ -35,16 +21,13 @@ async function change({cluster, values}: Request, operation: string): Promise<Re
   const given = values.text('addr');
   if (!/^(v[12]:)?(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:]+\])(:\d+)?(\/\d+)?$/.test(given)) throw new MonRefusal('EINVAL', `unable to parse address ${given}`);
   const address = given.replace(/^v[12]:/, '').replace(/^([^/:]+|\[.*\])(?!.*:)(\/|$)/, '$1:0$2').replace(/^([^/]*)$/, '$1/0');
-  const key = keys.blocklist(address);
   if (operation === 'rm') {
-    const was = (await entries(cluster)).some((entry) => entry.address === address);
-    await transact(cluster.ctx.store, (tx) => tx.remove(key));
+    const was = await removeFromBlocklist(cluster.ctx, address);
     return {outs: was ? `un-blocklisting ${address}` : `${address} isn't blocklisted`};
   }
   if (operation !== 'add') throw new MonRefusal('EINVAL', `unknown blocklist operation '${operation}'`);
   const seconds = values.number('expire') || 3600;
-  const until = Date.now() / 1000 + seconds;
-  await transact(cluster.ctx.store, (tx) => tx.put(key, until));
+  const {until} = await addToBlocklist(cluster.ctx, address, seconds);
   return {outs: `blocklisting ${address} until ${time(until)} (${seconds} sec)`};
 }
 
@@ -58,7 +41,7 @@ function named(word: 'blocklist'|'blacklist'): MonCommand[] {
     {
       name: `osd ${word} clear`, args: [], module: 'osd', rights: 'rw', help: 'let everybody in again', ...old,
       run: async ({cluster}) => {
-        await transact(cluster.ctx.store, (tx) => tx.removeAll(keys.blocklisted));
+        await clearBlocklist(cluster.ctx);
         return {outs: ' removed all blocklist entries'};
       },
     },

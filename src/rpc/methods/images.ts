@@ -2,11 +2,12 @@
 import { descriptorsOf, lookAgain, openChain, releaseAll, viewOf } from '../../service/layers.js';
 import { giveUpOwnership, isLayerCurrent, takeOwnership } from '../../service/ownership.js';
 import { describe, type OpenedState } from '../../service/state.js';
-import { acquireLock, breakExclusiveLock, dropExclusiveLock, lockOwner, noteWriter, releaseLock } from '../../service/exclusive-lock.js';
+import { addToBlocklist } from '../../service/blocklist.js';
+import { acquireLock, breakExclusiveLock, dropExclusiveLock, lockOwner, noteWriter, releaseLock, requireOwner } from '../../service/exclusive-lock.js';
 import { ServiceError } from '../../service/errors.js';
 import { updateFeatures } from '../../service/features.js';
 import { createImage, imageById, imageByName, listImages, renameImage, type CreateOptions } from '../../service/images.js';
-import { addLock, breakLock, readLock, removeLock } from '../../service/locks.js';
+import { addLock, breakLock, isLocked, lockerAddress, readLock, removeLock } from '../../service/locks.js';
 import { getMetadata, listMetadata, removeMetadata, setMetadata } from '../../service/metadata.js';
 import { attachImage, closeImage, finishAttach, openImage, refreshImage, requireImage, touchImage, setSnapshot, watchersOf, type OpenRequest } from '../../service/open.js';
 import { findPool } from '../../service/pools.js';
@@ -112,7 +113,9 @@ export const imageMethods: Methods = {
     return done;
   },
   'image.wrote': async (call) => {
-    noteWriter(call.ctx, await openFor(call, 'rwx'));
+    const open = await openFor(call, 'rwx');
+    // What a lock kept from being written was tried only.
+    if (!await isLocked(call.ctx, await imageById(call.ctx, open.image))) noteWriter(call.ctx, open);
     return done;
   },
   'image.listen': async (call) => {
@@ -156,8 +159,11 @@ export const imageMethods: Methods = {
     return done;
   },
   'image.lock.break': async (call) => {
-    const { params } = call;
-    await breakLock(call.ctx, await openFor(call, 'rwx'), { client: params.text('client'), cookie: params.text('cookie', '') });
+    const { ctx, params } = call;
+    const open = await openFor(call, 'rwx');
+    const held = { client: params.text('client'), cookie: params.text('cookie', '') };
+    await shutOut(call, await lockerAddress(ctx, open.image, held));
+    await breakLock(ctx, open, held);
     return done;
   },
 
@@ -174,10 +180,25 @@ export const imageMethods: Methods = {
     return { result: { owners: address === undefined ? [] : [{ address }] } };
   },
   'image.xlock.break': async (call) => {
-    await breakExclusiveLock(call.ctx, await openFor(call, 'rwx'), call.params.text('owner'));
+    const open = await openFor(call, 'rwx');
+    const owner = call.params.text('owner');
+    await requireOwner(call.ctx, open, owner);
+    await shutOut(call, owner);
+    await breakExclusiveLock(call.ctx, open, owner);
     return done;
   },
 };
+
+/**
+ * Whose lock is broken loses what he has open, and his session with it, as librbd has it: rbd_blocklist_on_break_lock and
+ * rbd_blocklist_expire_seconds, as the client has them or else as the daemon's configuration says. EACCES without the right.
+ */
+async function shutOut({ ctx, identity, params }: Call, address: string): Promise<void> {
+  const isWanted = params.has('blocklist') ? params.flag('blocklist') : ctx.clientConfig(identity.entity)['rbd_blocklist_on_break_lock'] !== 'false';
+  if (!isWanted) return;
+  identity.requireMon('rw', 'osd blocklist');
+  await addToBlocklist(ctx, address, params.number('expire', ctx.configNumber(identity.entity, 'rbd_blocklist_expire_seconds', 0)));
+}
 
 /** The layers that the caller has open already. */
 function have({ params }: Call): Set<string> {

@@ -1,6 +1,8 @@
 // The calls with which RBD's exclusive lock comes to whoever makes them, though he did not ask for it; as 16.2.15 does it, shown by
 // test/conformance/cases/locks.ts. (A write says so by itself: image.wrote.)
 import { takeLockByUse } from '../../service/exclusive-lock.js';
+import { imageById } from '../../service/images.js';
+import { requireNoLock } from '../../service/locks.js';
 import type { Method, Methods } from '../method.js';
 
 /** 'free': where nobody has the lock (its holder is asked to do the work otherwise, and keeps it). 'any': also where another has it. */
@@ -19,8 +21,9 @@ export function withLockTakers(methods: Methods): Methods {
 
 function taking(method: Method, from: 'free' | 'any'): Method {
   return async (call) => {
-    const answer = await method(call);
     const open = call.session.handles.get(call.params.number('handle'));
+    if (open) await requireNoLock(call.ctx, await imageById(call.ctx, open.image));
+    const answer = await method(call);
     return open && await takeLockByUse(call.ctx, open, { from }) ? { ...answer, result: { ...answer.result, hasLock: true } } : answer;
   };
 }
