@@ -10,12 +10,10 @@ import { imageKey, keys, type At, type ImageRecord, type ImageRef } from './reco
 import { transact, type Tx } from './transact.js';
 import { finishRemovals } from './volumes.js';
 
-/** ENOENT; EBUSY while somebody has it open for writing. */
+/** ENOENT; EBUSY while somebody has it open for writing, EROFS while it has an advisory lock (and the exclusive-lock feature). */
 export async function removeImage(ctx: Context, request: { at: At; name: string; op?: string }): Promise<void> {
   await ctx.ops.once(request.op, async (finish) => {
     const image = await imageByName(ctx, request.at, request.name);
-    requireUnused(ctx, image);
-    await requireNoLock(ctx, image);
     await removeImageRecords(ctx, image, { also: (tx) => { finish(tx, {}); } });
     return {};
   });
@@ -48,6 +46,7 @@ export async function removeLocked(ctx: Context, image: ImageRef, options: Remov
     if (record.snaps.some(({ namespace }) => namespace.type === 'user')) throw new ServiceError('ENOTEMPTY', `image ${record.name} has snapshots`);
     if (record.snaps.length > 0) throw new ServiceError('EBUSY', `image ${record.name} has removed snapshots that clones still show`);
     requireUnused(ctx, record);
+    await requireNoLock(ctx, record);
     const condemned = options.keepsVolumes ? await forget(tx, record.top.layer) : await release(tx, record.top.layer);
     const left = record.parent ? leaveParent(tx, image, record.parent) : undefined;
     tx.remove(keys.image(image));
