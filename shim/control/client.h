@@ -59,6 +59,13 @@ class Client {
   virtual uint64_t add_listener(Listener* listener) = 0;
   virtual void remove_listener(uint64_t handle) = 0;
 
+  // Whether a listener has taken all that the daemon said to it until now. If not, `then` runs once when it has (or no longer waits
+  // after a while, lest a listener's own callbacks wait for themselves), on a thread for callbacks. It never waits for the daemon.
+  virtual bool has_heard(uint64_t handle, std::function<void()> then) = 0;
+  // Called by a listener within on_call(): it has taken what the message says, and what is left of the call (a client's
+  // callbacks) is nothing that has_heard() is to wait for.
+  virtual void taken(uint64_t handle) = 0;
+
   // A configuration option's value as text ("" and false where it is unknown).
   virtual bool config(const std::string& name, std::string& value) const = 0;
 

@@ -27,6 +27,10 @@ uint64_t Session::add_listener(Listener* listener) { return core_->add_listener(
 
 void Session::remove_listener(uint64_t handle) { core_->remove_listener(handle); }
 
+bool Session::has_heard(uint64_t handle, std::function<void()> then) { return core_->has_heard(handle, std::move(then)); }
+
+void Session::taken(uint64_t handle) { core_->taken(handle); }
+
 bool Session::config(const std::string& name, std::string& value) const { return core_->config(name, value); }
 
 std::string Session::address() const { return "127.0.0.1:0/" + std::to_string(core_->session_id()); }

@@ -46,6 +46,8 @@ class Session : public Client {
   void notify(const char* method, Json params) override;
   uint64_t add_listener(Listener* listener) override;
   void remove_listener(uint64_t handle) override;
+  bool has_heard(uint64_t handle, std::function<void()> then) override;
+  void taken(uint64_t handle) override;
   bool config(const std::string& name, std::string& value) const override;
   std::string address() const override;
   uint64_t instance_id() const override;

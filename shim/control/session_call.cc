@@ -198,6 +198,7 @@ Deadline SessionCore::next_deadline() const {
   for (auto& [id, pending] : pending_) {
     if (pending->then) next = next.earlier(pending->deadline);
   }
+  for (const Hearing& hearing : hearings_) next = next.earlier(hearing.deadline);
   return next;
 }
 

@@ -226,6 +226,7 @@ void SessionCore::receive(const std::shared_ptr<Wire>& wire) {
       std::lock_guard lock(mutex_);
       if (closing_ && pending_.empty()) return;
       expire();
+      if (!hearings_.empty()) end_hearings(wire->is_dealt_with());
       next = next_deadline();
     }
     int error = wire->receive(line, next);
@@ -249,6 +250,7 @@ void SessionCore::receive(const std::shared_ptr<Wire>& wire) {
 void SessionCore::lose_connection() {
   wire_.reset();
   state_ = State::idle;
+  end_all_hearings();
   std::vector<std::shared_ptr<Pending>> lost;
   for (auto& [id, pending] : pending_) {
     if (pending->attaching) lost.push_back(pending);
@@ -327,10 +329,13 @@ void SessionCore::after_fork_in_child() {
   for (auto& [id, pending] : pending_) bury(std::move(pending));
   pending_.clear();
   for (auto& [handle, slot] : listeners_) {
-    slot->running = slot->attaching = false;
+    slot->running = slot->untaken = slot->attaching = false;
     bury(std::make_shared<decltype(slot->queue)>(std::move(slot->queue)));
     slot->queue.clear();
   }
+  // The requests that waited are the parent's.
+  bury(std::make_shared<decltype(hearings_)>(std::move(hearings_)));
+  hearings_.clear();
   thread_.forget();
   thread_running_ = attacher_running_ = false;
   state_ = State::idle;

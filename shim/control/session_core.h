@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "control/callback_threads.h"
 #include "control/client.h"
@@ -44,8 +45,16 @@ struct ListenerSlot {
   Listener* listener = nullptr;
   bool removed = false;
   bool running = false;       // a call to it is running (one at a time)
+  bool untaken = false;       // ... and what it says is not taken yet
   bool attaching = false;     // its on_reconnect() is running
   std::deque<std::function<void()>> queue;
+};
+
+// Somebody who waits until a listener has taken what the daemon said to it.
+struct Hearing {
+  uint64_t handle = 0;
+  std::function<void()> then;
+  Deadline deadline;
 };
 
 class SessionCore;
@@ -66,6 +75,8 @@ class SessionCore final : public ForkAware, public std::enable_shared_from_this<
   void notify(const char* method, Json params);
   uint64_t add_listener(Listener* listener);
   void remove_listener(uint64_t handle);
+  bool has_heard(uint64_t handle, std::function<void()> then);
+  void taken(uint64_t handle);
   bool config(const std::string& name, std::string& value) const;
   uint64_t session_id();
 
@@ -108,6 +119,11 @@ class SessionCore final : public ForkAware, public std::enable_shared_from_this<
   void take_call(const std::shared_ptr<Wire>& wire, Json& message);
   void take_progress(const Json& params);
   void run_listener(const std::shared_ptr<ListenerSlot>& slot);
+  bool is_connected() const { return state_ == State::attaching || state_ == State::ready; }
+  bool has_taken_all(uint64_t handle) const;
+  void end_hearings(bool is_dealt_with);
+  void end_all_hearings();
+  void look_at_hearings();
   void end_of_call(const std::shared_ptr<ListenerSlot>& slot);
 
   std::mutex mutex_;  // guards all below; never held while anything is waited for but the conditions
@@ -131,6 +147,7 @@ class SessionCore final : public ForkAware, public std::enable_shared_from_this<
   uint64_t next_handle_ = 1;
   std::map<uint64_t, std::shared_ptr<Pending>> pending_;
   std::map<uint64_t, std::shared_ptr<ListenerSlot>> listeners_;
+  std::vector<Hearing> hearings_;
 };
 
 }  // namespace cbd::control

@@ -7,6 +7,9 @@ namespace cbd::control {
 
 namespace {
 
+// A listener's callback may itself read, and wait for what stands behind it in the queue.
+constexpr uint32_t hearing_ms = 2000;
+
 // The listener that this thread is calling, so that he may remove himself.
 thread_local const ListenerSlot* current_slot = nullptr;
 
@@ -86,15 +89,61 @@ void SessionCore::run_listener(const std::shared_ptr<ListenerSlot>& slot) {
   while (!slot->queue.empty()) {
     auto task = std::move(slot->queue.front());
     slot->queue.pop_front();
+    slot->untaken = true;
     lock.unlock();
     const ListenerSlot* outer = std::exchange(current_slot, slot.get());
     task();
     task = nullptr;
     current_slot = outer;
     lock.lock();
+    slot->untaken = false;
+    look_at_hearings();
   }
   slot->running = false;
   conditions_->listeners.notify_all();
+}
+
+bool SessionCore::has_heard(uint64_t handle, std::function<void()> then) {
+  std::lock_guard lock(mutex_);
+  if (!is_connected() || (wire_->is_idle() && has_taken_all(handle))) return true;
+  hearings_.push_back({handle, std::move(then), Deadline::after_ms(hearing_ms)});
+  wire_->wake();  // the receiving thread looks at it
+  return false;
+}
+
+void SessionCore::taken(uint64_t handle) {
+  std::lock_guard lock(mutex_);
+  auto found = listeners_.find(handle);
+  if (found != listeners_.end()) found->second->untaken = false;
+  look_at_hearings();
+}
+
+// With the lock held.
+bool SessionCore::has_taken_all(uint64_t handle) const {
+  auto found = listeners_.find(handle);
+  return found == listeners_.end() || (found->second->queue.empty() && !found->second->untaken);
+}
+
+// With the lock held. `is_dealt_with`: all that came over the wire is with the listeners.
+void SessionCore::end_hearings(bool is_dealt_with) {
+  std::erase_if(hearings_, [&](Hearing& hearing) {
+    if (!(is_dealt_with && has_taken_all(hearing.handle)) && !hearing.deadline.passed()) return false;
+    callbacks_->post(std::move(hearing.then));
+    return true;
+  });
+}
+
+// With the lock held. Whom the connection linked is asked again when there is another.
+void SessionCore::end_all_hearings() {
+  for (Hearing& hearing : hearings_) callbacks_->post(std::move(hearing.then));
+  hearings_.clear();
+}
+
+// With the lock held. A listener has taken something.
+void SessionCore::look_at_hearings() {
+  if (hearings_.empty() || !is_connected()) return;
+  if (wire_->is_idle()) return end_hearings(true);
+  wire_->wake();
 }
 
 void SessionCore::take_progress(const Json& params) {

@@ -109,7 +109,9 @@ int Wire::fill(const Deadline& deadline) {
     n = ::recvmsg(fd_.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     if (n >= 0) break;
     if (errno == EAGAIN) {
+      is_waiting_.store(buffer_.empty());
       int error = wait_for(fd_.get(), POLLIN, wake_.get(), deadline);
+      is_waiting_.store(false);
       if (error != 0) return error;
     } else if (errno != EINTR) {
       return -errno;
@@ -157,6 +159,18 @@ std::vector<UniqueFd> Wire::take_fds(size_t count) {
     fds_.pop_front();
   }
   return taken;
+}
+
+bool Wire::is_idle() const {
+  // Looked at again afterwards: what was taken out of the socket before the look is dealt with only if the receiver waits again.
+  return is_waiting_.load() && !has_unread() && is_waiting_.load();
+}
+
+bool Wire::is_dealt_with() const { return buffer_.empty() && !has_unread(); }
+
+bool Wire::has_unread() const {
+  pollfd unread = {fd_.get(), POLLIN, 0};
+  return ::poll(&unread, 1, 0) != 0;
 }
 
 void Wire::wake() { eventfd_write(wake_.get(), 1); }

@@ -1,6 +1,7 @@
 // One connection to the daemon's socket: lines out, lines and file descriptors in. It knows nothing of JSON.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -34,6 +35,11 @@ class Wire {
   // Ends both directions, so that whoever sends or receives gets -EPIPE. From any thread.
   void shut();
 
+  // Whether all that has arrived was received and dealt with: the one who receives waits for more. From any thread.
+  bool is_idle() const;
+  // The same for the one who receives, while he does not.
+  bool is_dealt_with() const;
+
   // Makes the one who receives come back with -EINTR, now or the next time that he would wait. From any thread.
   void wake();
 
@@ -42,6 +48,7 @@ class Wire {
 
  private:
   Wire(UniqueFd fd, UniqueFd wake) : fd_(std::move(fd)), wake_(std::move(wake)) {}
+  bool has_unread() const;
   void end_turn();
   int send_whole(std::string_view line, const Deadline& deadline);
   int fill(const Deadline& deadline);
@@ -51,6 +58,7 @@ class Wire {
   std::mutex mutex_;           // guards `sending_`
   std::condition_variable turn_;
   bool sending_ = false;       // a line is going out; the next waits for its turn, so that lines do not mix
+  std::atomic<bool> is_waiting_{false};  // the receiver waits, and has dealt with all that he received
   std::string buffer_;        // the receiver's: what came and was not taken yet
   size_t scanned_ = 0;        // bytes of it known to hold no LF
   std::deque<UniqueFd> fds_;

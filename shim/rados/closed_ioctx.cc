@@ -33,6 +33,8 @@ class NoClient final : public control::Client {
   void notify(const char*, Json) override {}
   uint64_t add_listener(control::Listener*) override { return 0; }
   void remove_listener(uint64_t) override {}
+  bool has_heard(uint64_t, std::function<void()>) override { return true; }
+  void taken(uint64_t) override {}
   bool config(const std::string&, std::string& value) const override {
     value.clear();
     return false;

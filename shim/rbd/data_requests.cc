@@ -167,8 +167,8 @@ Verdict prepare_discard(Image& image, Transfer& transfer, uint64_t offset, uint6
     const uint64_t next = (offset + unit - 1) / unit * unit;
     // Where the granularity is the object, the object's tail goes too (librbd truncates it).
     if (unit != object || end < next) offset = next;
-    // The last, incomplete unit of an image counts as a whole one.
-    if (end != image.io().size()) end = end / unit * unit;
+    // Also at the end of an image whose size is no multiple of it.
+    end = end / unit * unit;
     if (offset >= end) return Verdict::done(transfer.result);
   }
   set_range(transfer, Op::discard, offset, end - offset);

@@ -84,7 +84,8 @@ Image* Image::open(const rados::IoCtx& at, const OpenTarget& target, int& error)
   const bool direct = at.client->config("rbd_cache", cache) && cache == "false";
   image->io_ = std::make_unique<ImageIo>(
       direct, [self = image.get()](bool write) { self->ask(write); },
-      [self = image.get()](const std::string& layer) { return self->layer_question(layer); });
+      [self = image.get()](const std::string& layer) { return self->layer_question(layer); },
+      [self = image.get()](std::function<void()> then) { return self->at_.client->has_heard(self->handle_, std::move(then)); });
   image->handle_ = at.client->add_listener(image.get());
   Reply reply = at.client->call("image.open", image->target_json());
   error = reply.error;
@@ -240,6 +241,8 @@ void Image::give_up(const Json& params, const std::function<void(int, Json)>& an
 // The daemon changes what stands below: nothing is in flight and all is durable until image.resume, or until the daemon
 // says by a refresh how it ended.
 void Image::quiesce(const Json&, const std::function<void(int, Json)>& answer) {
+  // The client's hooks may read.
+  at_.client->taken(handle_);
   watchers_.quiesce(kHooksTimeoutMs);
   io_->close_gate();
   int error = 0;
@@ -457,6 +460,7 @@ void Image::on_call(const std::string& method, const Json& params, std::vector<U
   int error = 0;
   if (method == "image.changed") {
     error = apply(params.at("state"), std::move(fds), Taking::message);
+    at_.client->taken(handle_);
     watchers_.notify_update();
   } else if (method == "image.ping") {
     // That it is answered is all that is asked.
@@ -466,6 +470,7 @@ void Image::on_call(const std::string& method, const Json& params, std::vector<U
     return quiesce(params, answer);
   } else if (method == "image.resume") {
     resume(params, std::move(fds));
+    at_.client->taken(handle_);
     watchers_.notify_update();
   } else if (method == "image.shutOut") {
     io_->shut_out();

@@ -1,6 +1,8 @@
 // See image_io.h.
 #include "rbd/image_io.h"
 
+#include <time.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -10,8 +12,9 @@ namespace cbd::rbd {
 using block::Op;
 using block::Request;
 
-ImageIo::ImageIo(bool direct, Ask ask, Volumes::AskLeave ask_leave)
+ImageIo::ImageIo(bool direct, Ask ask, Volumes::AskLeave ask_leave, HasHeard has_heard)
     : ask_(std::move(ask)),
+      has_heard_(std::move(has_heard)),
       ring_(std::make_shared<block::IoRing>()),
       volumes_(ring_, direct, std::move(ask_leave)),
       chain_([this](bool write) { ask_(write); }),
@@ -21,6 +24,15 @@ ImageIo::ImageIo(bool direct, Ask ask, Volumes::AskLeave ask_leave)
 ImageIo::~ImageIo() = default;
 
 namespace {
+
+// Half of what the daemon waits at least for a reader before it lets another write (answerMs in src/service/sessions.ts).
+constexpr int64_t kHeardMs = 1000;
+
+int64_t coarse_ms() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
+}
 
 // A lone plain head takes what comes as it comes, without the chain's blocks.
 bool is_lone(const std::vector<block::LayerSpec>& specs) {
@@ -191,6 +203,25 @@ bool ImageIo::may(Own own, const IoRequest& request) {
   return rank(own) >= (request.op == Op::read ? 1 : 2);
 }
 
+// A process that stood still (SIGSTOP, a debugger) may have been told meanwhile that another writes now, and was not waited
+// for. So what it knows of the image counts for a second after it is known that nothing that the daemon said lies there
+// untaken; a read that comes later looks. False where it waits, outside the gate.
+bool ImageIo::may_read_yet(Traffic& traffic, IoRequest& request) {
+  if (!has_heard_ || request.has_heard) return true;
+  const int64_t now = coarse_ms();
+  if (now - heard_.load(std::memory_order_relaxed) < kHeardMs) return true;
+  const bool has_heard = has_heard_([this, &request] {
+    request.has_heard = true;
+    restart({&request});
+  });
+  if (has_heard) {
+    heard_.store(now, std::memory_order_relaxed);
+  } else {
+    leave(traffic);
+  }
+  return has_heard;
+}
+
 // The request has entered the gate and lacks leave: it goes out again, for close_gate() must not wait for it.
 void ImageIo::want(Traffic& traffic, IoRequest& request) {
   const int needs = request.op == Op::read ? 1 : 2;
@@ -255,6 +286,7 @@ void ImageIo::submit(Request& plain) {
   request.done = &ImageIo::finished;
   request.context = this;
   request.write_epoch = -1;
+  request.has_heard = false;
   request.started = request.op == Op::flush ? 0 : counters_.begin();
   Traffic& traffic = traffic_.get();
   if (request.op == Op::flush) {
@@ -293,6 +325,7 @@ void ImageIo::start(Traffic& traffic, IoRequest& request) {
     finished(&request, lost);
     return;
   }
+  if (!writes && !may_read_yet(traffic, request)) return;
   if (!may(own(), request)) {
     want(traffic, request);
     return;

@@ -27,6 +27,7 @@ struct IoRequest : block::Request {
   void (*then)(block::Request*, int) = nullptr;
   void* then_context = nullptr;
   int write_epoch = -1;  // which of ImageIo's two counts of writes it is in; -1: in none
+  bool has_heard = false;  // it has waited until what the daemon said before it was taken
   int64_t started = 0;   // for the ImageIo's counters; 0 where nobody counts
 };
 
@@ -36,8 +37,11 @@ class ImageIo : public block::Device {
   // Asks for the image's leave to read or to write; answered by set_layers() or refuse(). Must not block.
   using Ask = std::function<void(bool write)>;
 
-  // `direct`: around the page cache. `ask_leave`: see Volumes.
-  ImageIo(bool direct, Ask ask, Volumes::AskLeave ask_leave);
+  // Whether all that the daemon said until now was taken; if not, `then` runs when it is (control::Client::has_heard).
+  using HasHeard = std::function<bool(std::function<void()> then)>;
+
+  // `direct`: around the page cache. `ask_leave`: see Volumes. Without `has_heard` the daemon is never waited for.
+  ImageIo(bool direct, Ask ask, Volumes::AskLeave ask_leave, HasHeard has_heard = {});
   // Nothing may be in flight.
   ~ImageIo() override;
 
@@ -131,6 +135,7 @@ class ImageIo : public block::Device {
   int settle(bool may_flush);
   static bool may(Own own, const IoRequest& request);
   void want(Traffic& traffic, IoRequest& request);
+  bool may_read_yet(Traffic& traffic, IoRequest& request);
   void restart(std::vector<IoRequest*> requests);
   void set_own(Own own);
   static void finished(block::Request* request, int result);
@@ -144,6 +149,8 @@ class ImageIo : public block::Device {
   void start(Traffic& traffic, IoRequest& request);
 
   const Ask ask_;
+  const HasHeard has_heard_;
+  std::atomic<int64_t> heard_{0};  // when it was last seen that all that the daemon had said was taken
   std::shared_ptr<block::IoRing> ring_;
   mutable PerProcess<std::mutex> volumes_lock_;  // guards volumes_
   Volumes volumes_;

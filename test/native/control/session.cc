@@ -328,6 +328,52 @@ void malformed_call() {
   session.remove_listener(handle);
 }
 
+void hearing() {
+  Daemon daemon([&](std::shared_ptr<Connection> connection, const Json& request) {
+    if (!request.contains("method")) return;
+    connection->send({{"jsonrpc", "2.0"}, {"id", 1}, {"method", "image.changed"}, {"params", {{"handle", request["params"]["handle"]}}}});
+    connection->answer(request, Json::object());
+  });
+  struct Image : Listener {
+    Session* session = nullptr;
+    uint64_t handle = 0;
+    Event take, end;
+    std::atomic<bool> has_taken{false};
+    void on_call(const std::string&, const Json&, std::vector<cbd::UniqueFd>, std::function<void(int, Json)> answer) override {
+      take.wait();
+      has_taken = true;
+      session->taken(handle);
+      end.wait();  // a client's callback that waits for what waits here
+      answer(0, Json::object());
+    }
+    void on_reconnect() override {}
+  } image;
+  Session session;
+  image.session = &session;
+  Welcome welcome;
+  CHECK_EQ(session.connect(options_for(daemon), welcome), 0);
+  const uint64_t handle = image.handle = session.add_listener(&image);
+  auto hear = [&] {
+    Event heard;
+    if (!session.has_heard(handle, [&] { heard.set(); })) heard.wait();
+  };
+  hear();
+  CHECK_EQ(session.call("x.start", {{"handle", handle}}, 0, {}).error, 0);
+  Event heard;
+  std::atomic<bool> was_taken{false};
+  CHECK(!session.has_heard(handle, [&] {
+    was_taken = image.has_taken.load();
+    heard.set();
+  }));
+  image.take.set();
+  heard.wait();
+  CHECK(was_taken);
+  hear();
+  image.end.set();
+  session.remove_listener(handle);
+  hear();
+}
+
 void closing() {
   Event arrived;
   Daemon daemon([&](std::shared_ptr<Connection>, const Json&) { arrived.set(); });
@@ -394,6 +440,7 @@ int main() {
   tap::test("progress is shown, and a callback below 0 cancels", progress);
   tap::test("a connection that is lost while calls go out again on it is followed by one on which they do", lost_while_sending_again);
   tap::test("a call of the daemon that lacks what it must have is refused, and the session goes on", malformed_call);
+  tap::test("who asks whether a listener has taken all that the daemon said hears when it has, callbacks or not", hearing);
   tap::test("a daemon that speaks nonsense is left, and the call made anew", nonsense);
   tap::test("a call that nobody answers ends when its time is over", nobody_answers);
   tap::test("closing ends the calls that wait, and the session can be connected again", closing);

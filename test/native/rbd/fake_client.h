@@ -78,6 +78,8 @@ class FakeClient : public control::Client {
     std::lock_guard<std::mutex> guard(lock_);
     listeners_.erase(handle);
   }
+  bool has_heard(uint64_t, std::function<void()>) override { return true; }
+  void taken(uint64_t) override {}
   bool config(const std::string& name, std::string& value) const override {
     std::lock_guard<std::mutex> guard(lock_);
     auto found = options_.find(name);

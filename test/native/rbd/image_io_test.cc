@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <future>
+#include <thread>
 
 #include "tap.h"
 
@@ -46,7 +48,9 @@ struct Volume {
 
 // One process's side of the image; it is never given leave that the test did not give.
 struct Side {
-  ImageIo io{false, [this](bool) { io.refuse(-EROFS); }, [](const std::string&) { return cbd::block::nebd::AskLeave(); }};
+  ImageIo io;
+  explicit Side(ImageIo::HasHeard has_heard = {})
+      : io(false, [this](bool) { io.refuse(-EROFS); }, [](const std::string&) { return cbd::block::nebd::AskLeave(); }, std::move(has_heard)) {}
 
   int take(const Volume& volume, Own own) { return io.set_layers({cow("head")}, volume.open(), image_size, own); }
   int transfer(Op op, char* memory) {
@@ -69,6 +73,15 @@ struct Side {
     const int error = transfer(Op::read, data.data());
     return error != 0 ? error : data[17];
   }
+};
+
+// One for whom something lies there that the daemon said, and who is told so once.
+struct Pausing : Side {
+  std::promise<std::function<void()>> asked;
+  Pausing() : Side([this](std::function<void()> go_on) {
+    asked.set_value(std::move(go_on));
+    return false;
+  }) {}
 };
 
 }  // namespace
@@ -125,5 +138,18 @@ int main() {
     CHECK_EQ(side.io.drop_leave(Own::shared), 0);
     CHECK_EQ(side.write('x'), -EROFS);
   });
+  tap::test("a read that comes after a pause first lets be taken what the daemon said meanwhile, and holds that up no more", [] {
+    Volume volume;
+    Pausing side;
+    CHECK_EQ(side.take(volume, Own::read), 0);
+    int byte = 0;
+    std::thread reader([&] { byte = side.read(); });
+    std::function<void()> go_on = side.asked.get_future().get();
+    CHECK_EQ(side.io.give_up(Own::none), 0);
+    go_on();
+    reader.join();
+    CHECK_EQ(byte, -EROFS);
+  });
+
   return tap::finish();
 }
