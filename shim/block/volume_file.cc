@@ -49,10 +49,11 @@ bool direct_alignment(int fd, uint32_t& memory, uint32_t& offset) {
   return true;
 }
 
-// Names that the file has; 0 also where that cannot be said.
-uint64_t link_count(int fd) {
+// Names that the file has; 0 also where that cannot be said, and where the daemon has marked it as one that it takes from
+// its writers: it makes the copy that will stand in its place (fenceVolume in src/backend/local.ts).
+uint64_t name_count(int fd) {
   struct stat status;
-  return fstat(fd, &status) == 0 ? status.st_nlink : 0;
+  return fstat(fd, &status) == 0 && !(status.st_mode & S_ISVTX) ? status.st_nlink : 0;
 }
 
 }  // namespace
@@ -76,7 +77,7 @@ struct FileVolume::Transfer : IoRing::Task {
 FileVolume::FileVolume(UniqueFd fd, uint64_t size, std::shared_ptr<IoRing> ring, Options options)
     : fd_(std::move(fd)), size_(size), ring_(std::move(ring)) {
   static_assert(sizeof(Transfer) <= sizeof(Request::scratch));
-  has_name_ = link_count(fd_.get()) > 0;
+  has_name_ = name_count(fd_.get()) > 0;
   if (options.direct) try_direct();
 }
 
@@ -266,8 +267,8 @@ bool FileVolume::Transfer::advance(int64_t outcome, int& result) {
 
 int FileVolume::remember_sync(int outcome) {
   int lost = 0;
-  // Another file stands in its place (fenced), or none: nobody will ever see what was made durable in this one.
-  if (outcome >= 0 && has_name_ && link_count(fd_.get()) == 0) outcome = -ESHUTDOWN;
+  // Another file stands in its place (fenced), or will, or none: nobody may ever see what was made durable in this one.
+  if (outcome >= 0 && has_name_ && name_count(fd_.get()) == 0) outcome = -ESHUTDOWN;
   if (outcome < 0 && failed_sync_.compare_exchange_strong(lost, outcome)) return outcome;
   return lost ? lost : failed_sync_.load(std::memory_order_acquire);
 }

@@ -2,13 +2,15 @@
 // descriptors, so nobody else needs rights on them. It knows nothing of images.
 import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
-import { mkdir, open, readdir, rename, rmdir, stat, statfs, unlink, type FileHandle } from 'node:fs/promises';
+import { chmod, mkdir, open, readdir, rename, rmdir, stat, statfs, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { ServiceError, Errno, type ErrnoName } from '../service/errors.js';
 import { roundVolumeSize, type Backend, type Capacity, type DirectoryUsage, type Place, type VolumeAccess, type VolumeInfo, type VolumeRules } from './backend.js';
 
 const blockSize = 4096;
+/** S_ISVTX, which node:fs has no name for. */
+const takenMark = 0o1000;
 /** The largest multiple of the block size that a JSON number holds exactly. */
 const largest = Number.MAX_SAFE_INTEGER - (Number.MAX_SAFE_INTEGER % blockSize);
 
@@ -128,14 +130,21 @@ class LocalBackend implements Backend {
     // A descriptor is closed by its process, or with it.
   }
 
-  /** A file cannot be taken from who has it open, so the volume moves to a file of its own; the old one takes what still comes. */
+  /**
+   * A file cannot be taken from who has it open, so the volume moves to a file of its own; the old one takes what still comes. It is marked
+   * first (by the sticky bit, which means nothing for a file): a writer who wakes up while it is copied is told at his next flush
+   * (shim/block/volume_file.cc) that what he wrote is not kept. Without a mark at the end of a flush the copy has what was flushed.
+   */
   async fenceVolume(place: Place, name: string): Promise<void> {
     await this.guard(name, async () => {
       const path = this.path(place, name);
       const copy = `${path}.fenced`;
+      const { mode } = await stat(path);
+      await chmod(path, (mode & 0o777) | takenMark);
       await promisify(execFile)('cp', ['--reflink=auto', '--sparse=always', '--no-dereference', '--preserve=mode', path, copy]);
       const file = await open(copy, constants.O_RDWR);
       try {
+        await file.chmod(mode & 0o777);
         await file.sync();
       } finally {
         await file.close();

@@ -1,6 +1,7 @@
 // FileVolume over a kernel that fails: the linker leads its system calls through here (see CMakeLists.txt).
 #include <errno.h>
 #include <sys/uio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -111,6 +112,18 @@ int main() {
     CHECK_EQ(sync.flush(), 0);
     CHECK_EQ(rename(copy.c_str(), path), 0);
     CHECK_EQ(sync.flush(), -ESHUTDOWN);
+    CHECK_EQ(sync.flush(), -ESHUTDOWN);
+    unlink(path);
+  });
+
+  tap::test("a flush fails, too, where the file is only marked as one that is being copied away from its writer", [] {
+    char path[] = "/tmp/cbd-fenced-XXXXXX";
+    UniqueFd fd(mkstemp(path));
+    auto ring = std::make_shared<IoRing>();
+    FileVolume volume(std::move(fd), mib, ring);
+    Sync sync(volume, ring);
+    CHECK_EQ(sync.flush(), 0);
+    CHECK_EQ(chmod(path, 0600 | S_ISVTX), 0);
     CHECK_EQ(sync.flush(), -ESHUTDOWN);
     unlink(path);
   });
