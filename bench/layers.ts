@@ -56,6 +56,7 @@ image.close()
 
 class Bench {
   private clones = 0;
+  private images = 0;
 
   constructor(private readonly daemon: BenchDaemon) {}
 
@@ -63,6 +64,13 @@ class Bench {
   fill(name: string): void {
     this.daemon.python(`rbd.RBD().create(pool, '${name}', ${GiB})`);
     this.overwrite(name);
+  }
+
+  /** One to which nothing was written: like a fresh clone's, its first writes wait for the file system to find them room. */
+  empty(): string {
+    const name = `empty${this.images++}`;
+    this.daemon.python(`rbd.RBD().create(pool, '${name}', ${GiB})`);
+    return name;
   }
 
   overwrite(name: string): void {
@@ -110,8 +118,9 @@ interface Row {
   readonly label: string;
   readonly target: number;
   readonly workload: Workload;
-  /** The image to measure in a round. */
+  /** The image to measure in a round, and the one to compare it with. */
   image(): string;
+  plain(): string;
 }
 
 /** Prints the times of snapshots and clones, and the ratios to a plain image. `parent` lies on the disk to measure. */
@@ -128,11 +137,13 @@ export async function benchLayers(parent: string): Promise<void> {
     bench.overwrite(owned);
     bench.chain('chain1m', 1 << 20);
     bench.chain('chain64k', 1 << 16);
+    const plain = (): string => 'plain';
     const rows: Row[] = [
-      { label: 'a fresh clone', target: 0.7, workload: WRITE, image: () => bench.clone('base') },
-      { label: 'a clone that owns its blocks', target: 0.95, workload: WRITE, image: () => owned },
-      { label: 'eight layers, pieces of 1 MiB', target: 0.8, workload: READ, image: () => 'chain1m' },
-      { label: 'eight layers, pieces of 64 KiB', target: 0.8, workload: READ, image: () => 'chain64k' },
+      { label: 'a fresh clone, beside a full image', target: 0.7, workload: WRITE, image: () => bench.clone('base'), plain },
+      { label: 'a fresh clone, beside a fresh image', target: 0.7, workload: WRITE, image: () => bench.clone('base'), plain: () => bench.empty() },
+      { label: 'a clone that owns its blocks', target: 0.95, workload: WRITE, image: () => owned, plain },
+      { label: 'eight layers, pieces of 1 MiB', target: 0.8, workload: READ, image: () => 'chain1m', plain },
+      { label: 'eight layers, pieces of 64 KiB', target: 0.8, workload: READ, image: () => 'chain64k', plain },
     ];
     console.log(`\n${formatTable([['', 'plain image', 'layers', 'ratio', 'target'], ...rows.map((row) => measure(bench, row))])}`);
   } finally {
@@ -145,7 +156,7 @@ function measure(bench: Bench, row: Row): string[] {
   const plain: Figures[] = [];
   const layered: Figures[] = [];
   for (let round = 0; round < ROUNDS; round++) {
-    plain.push(bench.run('plain', row.workload));
+    plain.push(bench.run(row.plain(), row.workload));
     layered.push(bench.run(row.image(), row.workload));
   }
   const ratio = median(layered.map((f, i) => f.iops / (plain[i]?.iops ?? 1)));
