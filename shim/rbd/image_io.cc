@@ -17,7 +17,7 @@ ImageIo::ImageIo(bool direct, Ask ask, Volumes::AskLeave ask_leave, HasHeard has
       has_heard_(std::move(has_heard)),
       ring_(std::make_shared<block::IoRing>()),
       volumes_(ring_, direct, std::move(ask_leave)),
-      chain_([this](bool write) { ask_(write); }),
+      chain_([this](bool write) { ask_for_chain(write); }),
       align_(chain_, 0),
       throttle_(align_) {}
 
@@ -104,9 +104,28 @@ void ImageIo::set_own(Own own) {
     std::lock_guard<std::mutex> guard(traffic.lock);
     own_.store(own, std::memory_order_release);
     wanting.swap(traffic.wanting);
-    traffic.asked = 0;
   }
   restart(std::move(wanting));
+}
+
+void ImageIo::ask_for_chain(bool write) {
+  Traffic& traffic = traffic_.get();
+  {
+    std::lock_guard<std::mutex> guard(traffic.lock);
+    traffic.asking++;
+    traffic.asked = std::max(traffic.asked, write ? 2 : 1);
+  }
+  ask_(write);
+}
+
+// An answer came. Returns what waited for it, which is all that waits when no other answer is to come, and nothing before.
+std::vector<IoRequest*> ImageIo::end_ask(Traffic& traffic) {
+  std::lock_guard<std::mutex> guard(traffic.lock);
+  std::vector<IoRequest*> waited;
+  if (traffic.asking > 0 && --traffic.asking > 0) return waited;
+  traffic.asked = 0;
+  waited.swap(traffic.wanting);
+  return waited;
 }
 
 void ImageIo::restart(std::vector<IoRequest*> requests) {
@@ -118,12 +137,7 @@ void ImageIo::restart(std::vector<IoRequest*> requests) {
 
 void ImageIo::refuse(int error) {
   Traffic& traffic = traffic_.get();
-  std::vector<IoRequest*> wanting;
-  {
-    std::lock_guard<std::mutex> guard(traffic.lock);
-    wanting.swap(traffic.wanting);
-    traffic.asked = 0;
-  }
+  std::vector<IoRequest*> wanting = end_ask(traffic);
   chain_.refuse(error);
   for (IoRequest* request : wanting) {
     if (request->write_epoch >= 0) end_write(traffic, request->write_epoch);
@@ -133,16 +147,7 @@ void ImageIo::refuse(int error) {
   }
 }
 
-void ImageIo::ask_again() {
-  Traffic& traffic = traffic_.get();
-  std::vector<IoRequest*> wanting;
-  {
-    std::lock_guard<std::mutex> guard(traffic.lock);
-    wanting.swap(traffic.wanting);
-    traffic.asked = 0;
-  }
-  restart(std::move(wanting));
-}
+void ImageIo::ask_again() { restart(end_ask(traffic_.get())); }
 
 int ImageIo::give_up(Own to) {
   // A plain head is nobody's, and has no map that could be lost.
@@ -235,7 +240,10 @@ void ImageIo::want(Traffic& traffic, IoRequest& request) {
     }
     traffic.wanting.push_back(&request);
     asks = traffic.asked < needs;
-    if (asks) traffic.asked = needs;
+    if (asks) {
+      traffic.asked = needs;
+      traffic.asking++;
+    }
   }
   leave(traffic);
   if (asks) ask_(needs == 2);
@@ -299,7 +307,9 @@ void ImageIo::submit(Request& plain) {
 
 void ImageIo::shut_out() {
   is_shut_out_.store(true, std::memory_order_release);
-  refuse(-ESHUTDOWN);
+  // What waits for leave finds that out; so does what the chain holds.
+  set_own(own());
+  chain_.refuse(-ESHUTDOWN);
   volumes_.shut_out();
   close_gate();
   open_gate();

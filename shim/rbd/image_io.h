@@ -50,9 +50,9 @@ class ImageIo : public block::Device {
   // taken away, the image shrinks, the size of blocks changes, or a layer goes (its volume may be removed at once
   // afterwards). One at a time. Returns 0 or -errno.
   int set_layers(const std::vector<LayerState>& layers, std::vector<UniqueFd> fds, uint64_t size, Own own);
-  // The leave that was asked for is not given: what waits for it ends with `error`.
+  // An answer to Ask: the leave is not given. What waits for it ends with `error`.
   void refuse(int error);
-  // Asks anew where requests still wait for leave after an answer.
+  // An answer to Ask that was taken: asks anew where requests still wait for leave and no other answer is to come.
   void ask_again();
   // In a forked child before its first call: the leave was the parent's, and so are the volumes.
   void forget_leave() {
@@ -113,7 +113,8 @@ class ImageIo : public block::Device {
     int closers = 0;
     std::vector<IoRequest*> parked;
     std::vector<IoRequest*> wanting;  // wait for leave, outside the gate
-    int asked = 0;                    // for what leave was asked: 1 to read, 2 to write
+    int asked = 0;                    // for what leave was asked and not answered: 1 to read, 2 to write
+    int asking = 0;                   // how often; until all are answered nobody asks for no more than that
     // Flushes: a write is counted in writes[epoch] from its submission on; a flush changes the epoch, waits for the other
     // count, and only then goes to the gate, which must not wait for writes that wait outside it.
     std::atomic<int> epoch{0};
@@ -136,6 +137,8 @@ class ImageIo : public block::Device {
   static bool may(Own own, const IoRequest& request);
   void want(Traffic& traffic, IoRequest& request);
   bool may_read_yet(Traffic& traffic, IoRequest& request);
+  void ask_for_chain(bool write);
+  std::vector<IoRequest*> end_ask(Traffic& traffic);
   void restart(std::vector<IoRequest*> requests);
   void set_own(Own own);
   static void finished(block::Request* request, int result);

@@ -36,6 +36,8 @@ interface Waiting {
 const newline = 0x0a;
 const maxFrameBytes = 16 * 1024 * 1024;
 const maxInFlight = 256;
+/** Of requests beyond those. Answers to what the daemon asks come on the same socket, and what is in flight may wait for one. */
+const maxHeldBytes = 64 * 1024 * 1024;
 const maxUnsentBytes = 4 * 1024 * 1024;
 /** Who leaves so much of what the daemon asks of him unread or unanswered is cut off; he comes back and takes up his images anew. */
 const maxUnreadBytes = 64 * 1024 * 1024;
@@ -58,6 +60,8 @@ export class Connection {
   private readonly waiting = new Map<number, Waiting>();
   private nextId = 1;
   private inFlight = 0;
+  private readonly held: { message: Record<string, unknown>; method: string; bytes: number }[] = [];
+  private heldBytes = 0;
   private over = false;
 
   constructor(private readonly socket: Socket, private readonly handler: Handler) {
@@ -157,8 +161,12 @@ export class Connection {
       return;
     }
     if (!isRecord(message)) return this.refuse(null, new ServiceError('EINVAL', 'a frame that is not a JSON object'));
-    if (typeof message['method'] === 'string') void this.serve(message, message['method']);
-    else this.settle(message);
+    const { method } = message;
+    if (typeof method !== 'string') return this.settle(message);
+    if (this.inFlight < maxInFlight) return void this.serve(message, method);
+    this.held.push({ message, method, bytes: line.length });
+    this.heldBytes += line.length;
+    this.adjustFlow();
   }
 
   private async serve(message: Record<string, unknown>, method: string): Promise<void> {
@@ -178,6 +186,11 @@ export class Connection {
       if (id !== undefined) this.refuse(id, error);
     } finally {
       this.inFlight -= 1;
+      const next = this.over ? undefined : this.held.shift();
+      if (next) {
+        this.heldBytes -= next.bytes;
+        void this.serve(next.message, next.method);
+      }
       this.adjustFlow();
     }
   }
@@ -255,7 +268,7 @@ export class Connection {
 
   /** A client that sends faster than it reads, or than it is served, waits. */
   private adjustFlow(): void {
-    const full = this.inFlight > maxInFlight || this.socket.writableLength > maxUnsentBytes;
+    const full = this.heldBytes > maxHeldBytes || this.socket.writableLength > maxUnsentBytes;
     if (full && !this.socket.isPaused()) this.socket.pause();
     else if (!full && this.socket.isPaused()) this.socket.resume();
   }

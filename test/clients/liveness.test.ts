@@ -16,22 +16,27 @@ for (const backend of backends) t.test(`kill -9 of a client frees its advisory l
   t.teardown(() => served.destroy());
   const observer = await Talker.start(served.clientEnv);
   t.teardown(() => observer.kill());
-  await observer.ask('create', 'i', 16 * MiB);
-  await observer.ask('open_image', 'i');
   const victim = await Talker.start(served.clientEnv);
   t.teardown(() => victim.kill());
-  await victim.ask('open_image', 'i');
-  await victim.ask('lock', 'i', 'cookie');
+  // Of two images, since neither lock is given where the other is held.
+  for (const name of ['i', 'j']) {
+    await observer.ask('create', name, 16 * MiB);
+    await observer.ask('open_image', name);
+    await victim.ask('open_image', name);
+  }
+  await victim.ask('lock', 'j', 'cookie');
   await victim.ask('acquire', 'i');
   t.same(await observer.ask('holders', 'i'), { lockers: 1, watchers: 2, owners: 1 });
+  t.same(await observer.ask('holders', 'j'), { lockers: 1, watchers: 2, owners: 0 });
   await victim.kill();
   const deadline = Date.now() + 2000;
-  let held: Holders;
+  const free: Holders = { lockers: 0, watchers: 1, owners: 0 };
+  let held: Holders[];
   do {
-    held = await observer.ask<Holders>('holders', 'i');
-  } while ((held.lockers !== 0 || held.watchers !== 1 || held.owners !== 0) && Date.now() < deadline);
-  t.same(held, { lockers: 0, watchers: 1, owners: 0 });
-  await observer.ask('lock', 'i', 'mine');
+    held = [await observer.ask<Holders>('holders', 'i'), await observer.ask<Holders>('holders', 'j')];
+  } while (held.some(({ lockers, watchers, owners }) => lockers !== 0 || watchers !== 1 || owners !== 0) && Date.now() < deadline);
+  t.same(held, [free, free]);
+  await observer.ask('lock', 'j', 'mine');
   await observer.ask('acquire', 'i');
   t.equal(await observer.ask('patterns', 'i', 0, 4), 4, 'the image is writable');
   t.equal(await observer.end(), 0);

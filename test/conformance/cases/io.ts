@@ -180,6 +180,21 @@ export const io: Case[] = [
     },
   },
   {
+    name: 'discard up to the end of an image whose size is no multiple of its granularity',
+    run: async (c) => {
+      for (const [size, order] of [[300 * KiB + 100, 22], [300 * KiB, 16], [300 * KiB + 1, 12], [4 * MiB + 70 * KiB, 22]] as const) {
+        await c.need('rbd_create', c.io, `i${order}-${size}`, size, new Out('order', 'i32', order));
+        const image = await c.open(`i${order}-${size}`);
+        await c.write(image, 0, size, 7);
+        for (const offset of [size - 100, size - 66 * KiB, 0]) {
+          await c.call('rbd_discard', image, offset, size - offset);
+          await c.read(image, 0, size);
+        }
+        await c.close(image);
+      }
+    },
+  },
+  {
     name: 'discard and write_zeroes of more than 2 GiB',
     run: async (c) => {
       const image = await c.fresh('i', 6 * 1024 * MiB);
