@@ -18,7 +18,16 @@ t.setTimeout(600_000);
 const ours = new Set([
   'rados_conf_parse_env: words of a variable, then of others',
   'mon_command to a named mon, and to the manager',
-  'a client on the blocklist is shut out, and nobody else',
+]);
+
+const later = 'calls what the copied library, 16.2.15, does not have: refused with EOPNOTSUPP, and the case waits for a completion of it';
+/** Cases that are not run here, and why. */
+const leftOut = new Map([
+  ['write operations: not waited for, with a time', later],
+  ['sizes and times in the form of later releases say what the earlier say', later],
+  ['a removed snapshot that a clone still shows: its namespace, its first name, in both forms', later],
+  ['rbd_clone4, rbd_diff_iterate3 and rbd_aio_compare_and_writev do what the earlier forms do', later],
+  ['a client on the blocklist is shut out, and nobody else', 'the monitors of the case are ours, and our blocklist is not the real cluster\'s'],
 ]);
 
 const copies = root('build/ceph-libraries');
@@ -28,7 +37,14 @@ t.teardown(() => Promise.all([ceph.destroy(), daemon.destroy()]));
 for (const pool of [POOL, OTHER_POOL]) await daemon.command('pool', 'map', pool, `ceph:${pool}`, '--conf', ceph.conf);
 const target: Target = {name: 'through us', conf: daemon.conf, libraryDir, env: {CBD2RBD_CEPH_LIBS: copies}};
 
-for (const [area, cases] of Object.entries(areas)) {
+const known = new Set(Object.values(areas).flat().map(({name}) => name));
+t.same([...leftOut.keys()].filter((name) => !known.has(name)), [], 'what is left out is there');
+
+for (const [area, all] of Object.entries(areas)) {
+  // Refused by us, whatever the pool; the answers beside them are the real one's.
+  if (area === 'refused') continue;
+  const cases = all.filter(({name}) => !leftOut.has(name));
+  for (const {name} of all) if (leftOut.has(name)) t.comment(`left out: ${name}: ${leftOut.get(name)}`);
   const expected = readExpected(area);
   await t.test(area, {timeout: 300_000}, async (t) => {
     const reports = await runCases(target, cases.map(({name}) => name));
