@@ -4,6 +4,7 @@
 
 #include <semaphore>
 #include <thread>
+#include <vector>
 
 #include "abi/ceph_api.h"
 #include "block/support.h"
@@ -43,16 +44,16 @@ void close_here(rbd_completion_t c, void* arg) {
 
 // Whether the callback ran on this thread, which is so where the ring's thread was not faster.
 bool close_while_fetching() {
-  // The image ends on a thread of its own, after the test maybe.
-  auto* client = new std::shared_ptr<FakeClient>(
-      std::make_shared<FakeClient>(size, cbd::block::test::temporary_file().release()));
-  (*client)->set_option("rbd_cache", "false");
+  // The image ends on a thread of its own, after the test maybe: its client is kept to the very end.
+  static auto& kept = *new std::vector<std::shared_ptr<FakeClient>>();
+  const auto client = kept.emplace_back(std::make_shared<FakeClient>(size, cbd::block::test::temporary_file().release()));
+  client->set_option("rbd_cache", "false");
   std::binary_semaphore closed{0};
-  (*client)->set_answer("image.close", [&](const Json&) {
+  client->set_answer("image.close", [&](const Json&) {
     closed.release();
     return FakeClient::ok();
   });
-  cbd::rados::IoCtx io = make_io(*client);
+  cbd::rados::IoCtx io = make_io(client);
   Closer closer;
   CHECK_EQ(rbd_open(&io, "image", &closer.image, nullptr), 0);
   const int events = eventfd(0, EFD_CLOEXEC);
@@ -67,7 +68,7 @@ bool close_while_fetching() {
   rbd_poll_io_events(closer.image, fetched, 1);
   if (!closer.closes) CHECK_EQ(rbd_close(closer.image), 0);
   closed.acquire();
-  (*client)->set_answer("image.close", [](const Json&) { return FakeClient::ok(); });
+  client->set_answer("image.close", [](const Json&) { return FakeClient::ok(); });
   close(events);
   return closer.closes;
 }
