@@ -3,10 +3,10 @@
 // from the layer above, so that a crash at any point leaves a chain that reads as before, and the work is done again.
 import { faultPoint } from '../fault.js';
 import type { Context } from './context.js';
-import { ServiceError } from './errors.js';
-import { volumeBytes } from './layers.js';
+import { layerTag, volumeBytes } from './layers.js';
 import { openForWork } from './layer-worker.js';
 import { imageKey, keys, type ImageRecord, type ImageRef, type IntentRecord, type LayerRecord } from './records.js';
+import type { OpenImage } from './sessions.js';
 import { changed } from './state.js';
 import { readRecord, transact } from './transact.js';
 import { condemnVolume, finishRemovals, volumeSizeFor, whereabouts } from './volumes.js';
@@ -141,6 +141,7 @@ async function mergeOne(ctx: Context, image: ImageRef, goOn: () => boolean): Pro
   }
   faultPoint('merge');
   await commitMerge(ctx, pair, volumeSize);
+  // Also where one of them went while the blocks were copied: what is left is looked at again.
   return true;
 }
 
@@ -184,19 +185,26 @@ function isPair(upper: LayerRecord, lower: LayerRecord): boolean {
   return upper.kind === 'cow' && upper.frozen && lower.frozen && lower.refs === 1 && upper.parent?.layer === lower.id;
 }
 
-/** The upper layer stands on the lower one's volume now, under a new generation; its own volume goes. */
+/** The upper layer stands on the lower one's volume now, under a new generation; its own volume goes. Nothing where the two are no pair any more. */
 async function commitMerge(ctx: Context, { upper, lower }: Pair, volumeSize: number): Promise<void> {
-  const intents = await transact(ctx.store, async (tx): Promise<IntentRecord[]> => {
+  const intents = await transact(ctx.store, async (tx): Promise<IntentRecord[] | undefined> => {
     const above = await tx.get<LayerRecord>(keys.layer(upper.id));
     const below = await tx.get<LayerRecord>(keys.layer(lower.id));
-    if (!above || !below || !isPair(above, below)) throw new ServiceError('EAGAIN', `layer ${upper.id} changed meanwhile`);
+    if (!above || !below || !isPair(above, below)) return undefined;
     const { kind, volume, pool, generation } = below;
     const parent = below.parent && { ...below.parent, overlap: Math.min(below.parent.overlap, above.parent?.overlap ?? 0) };
     tx.remove(keys.layer(below.id));
     tx.put(keys.layer(above.id), { ...above, kind, volume, pool, volumeSize, generation: generation + 1, parent });
     return [condemnVolume(tx, above)];
   });
-  // Whoever has an image open hears of its shorter chain; for the others' nothing changes.
-  for (const image of ctx.sessions.openImages()) await changed(ctx, image);
+  if (!intents) return;
+  await Promise.all(imagesThatShow(ctx, [upper, lower]).map((image) => changed(ctx, image)));
   await finishRemovals(ctx, intents);
+}
+
+/** Those that are open with one of the layers in their chain, or may be: what is just being opened has not been told a chain yet. */
+function imagesThatShow(ctx: Context, layers: readonly LayerRecord[]): ImageRef[] {
+  const tags = new Set(layers.map(layerTag));
+  const mayShow = (open: OpenImage): boolean => open.layers.size === 0 || [...open.layers, ...open.mayShow].some((tag) => tags.has(tag));
+  return ctx.sessions.openImages().filter((image) => ctx.sessions.openersOf(image).some(mayShow));
 }

@@ -22,6 +22,9 @@ import { startTestService } from '../lib/service.js';
 const at = { pool: 1, namespace: '' };
 const MiB = 1048576;
 const merges: string[] = [];
+const log: string[] = [];
+/** What happens while a layer is merged. */
+let whileMerging = async (): Promise<void> => undefined;
 /** What happens while a clone is copied. */
 let meanwhile = async (): Promise<void> => undefined;
 let statusMeanwhile: Record<string, unknown> = {};
@@ -45,10 +48,11 @@ const worker: LayerWorker = {
     merges.push(`${upper.kind} ${upper.size} onto ${lower.kind} ${lower.size}`);
     onProgress(upper.size / 2, upper.size);
     statusMeanwhile = await daemonStatus(s.ctx, { fsid: '', socket: '' });
+    await whileMerging();
   },
 };
 
-const s = await startTestService({ layerWorker: worker });
+const s = await startTestService({ layerWorker: worker, log: (line) => { log.push(line); } });
 t.teardown(() => s.close());
 const { session } = await s.session();
 let handles = 0;
@@ -144,6 +148,53 @@ t.test('a frozen cow layer goes into the one below when nobody else sees that on
   t.not([...m.layers][1], [...told][2], 'the merged volume has a new id, so that its map is read anew');
   const record = await imageByName(s.ctx, at, 'm');
   t.match(await readChain(s.ctx, record.snaps[0]?.top ?? { layer: '', overlap: 0 }, MiB), [{ layer: { kind: 'plain', frozen: true } }]);
+});
+
+/** An image whose first layer nobody else sees once its snapshot "one" is gone. */
+async function threeLayers(name: string, by: Session): Promise<OpenImage> {
+  await createImage(s.ctx, session, { at, name, size: MiB, options: {} });
+  const image = await open(name, by);
+  for (const snap of ['one', 'two']) {
+    await createSnapshot(s.ctx, image.image, { name: snap });
+    await takeOwnership(s.ctx, image, 'write');
+  }
+  return image;
+}
+
+t.test('a merge is told to those who have one of its layers, and to nobody else', async (t) => {
+  const near = await s.session();
+  const clones = await s.session();
+  const far = await s.session();
+  const image = await threeLayers('near', near.session);
+  await cloneImage(s.ctx, session, { at, image: 'near', snap: 'two', to: at, name: 'near clone', options: { cloneFormat: 2 } });
+  await open('near clone', clones.session);
+  await open('base', far.session);
+  const stop = startMerging(s.ctx);
+  await s.ctx.merger?.idle();
+  await removeSnapshot(s.ctx, image.image, { name: 'one' });
+  for (const side of [near, clones, far]) side.asked.length = 0;
+  await s.ctx.merger?.idle();
+  await stop();
+  t.ok(near.asked.includes('image.changed'));
+  t.strictSame([clones.asked, far.asked], [['image.changed'], []]);
+});
+
+t.test('layers that go while they are merged are no cause for alarm', async (t) => {
+  const image = await threeLayers('leaving', session);
+  const stop = startMerging(s.ctx);
+  await s.ctx.merger?.idle();
+  merges.length = log.length = 0;
+  whileMerging = async () => {
+    whileMerging = async () => undefined;
+    await s.ctx.sessions.closed(image);
+    await removeSnapshot(s.ctx, image.image, { name: 'two' });
+    await removeImage(s.ctx, { at, name: 'leaving' });
+  };
+  await removeSnapshot(s.ctx, image.image, { name: 'one' });
+  await s.ctx.merger?.idle();
+  await stop();
+  t.equal(merges.length, 1);
+  t.strictSame(log.filter((line) => !line.endsWith('cannot be removed yet: it is still being read')), []);
 });
 
 t.test('whoever opens an image while its layers are merged gets the layers of before or of after', async (t) => {
