@@ -62,7 +62,8 @@ export async function cloneImage(ctx: Context, session: Session, request: CloneR
       tx.put(keys.image(record), record);
       tx.put(keys.imageName(to, name), id);
       tx.put(keys.child(image, snap.id, record), { image: { ...to, id }, format } satisfies ChildRecord);
-      if (format === 2) tx.put(keys.image(parent), { ...now, opFeatures: now.opFeatures | OpFeature.CLONE_PARENT });
+      // Also where nothing changes in it: who looks for clones and then changes the parent must find this one (unprotectSnapshot).
+      tx.put(keys.image(parent), format === 2 ? { ...now, opFeatures: now.opFeatures | OpFeature.CLONE_PARENT } : now);
       for (const entry of metadata) tx.put(keys.metadata(record, entry.name), entry.value);
       return finish(tx, { id, order: record.order });
     });

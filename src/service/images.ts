@@ -170,11 +170,11 @@ export async function renameImage(ctx: Context, request: { at: At; name: string;
 }
 
 /** Changes an image's record alone. ENOENT. */
-export async function changeImage(ctx: Context, image: ImageRef, change: (record: ImageRecord) => ImageRecord): Promise<ImageRecord> {
+export async function changeImage(ctx: Context, image: ImageRef, change: (record: ImageRecord) => ImageRecord | Promise<ImageRecord>): Promise<ImageRecord> {
   return transact(ctx.store, async (tx) => {
     const record = await tx.get<ImageRecord>(keys.image(image));
     if (!record) throw new ServiceError('ENOENT', `there is no image with id ${image.id}`);
-    const next = change(record);
+    const next = await change(record);
     tx.put(keys.image(image), next);
     return next;
   });

@@ -1,7 +1,7 @@
 // Snapshots: made, removed, renamed, protected, limited. No data moves. Behind: rbd_snap_create/remove/rename/protect/
 // unprotect/set_limit and their kin; rollback.ts has the rest.
 import { randomUUID } from 'node:crypto';
-import { OpFeature, childRecords } from './children.js';
+import { OpFeature, anyChild, childRecords } from './children.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { Feature } from './features.js';
@@ -56,9 +56,10 @@ export async function removeSnapshot(ctx: Context, image: ImageRef, { op, ...cho
     const snap = choose(record, choice);
     trashedId = undefined;
     if (snap.isProtected) throw new ServiceError('EBUSY', `snapshot ${snap.name} is protected`);
-    const children = await childRecords(ctx, image, snap.id);
-    if (children.some(({ format }) => format === 1)) throw new ServiceError('EBUSY', `snapshot ${snap.name} has clones`);
-    if (children.length > 0) {
+    // Any of them tells: those of format 1 are of protected snapshots only.
+    const child = await anyChild(ctx, image, snap.id);
+    if (child?.format === 1) throw new ServiceError('EBUSY', `snapshot ${snap.name} has clones`);
+    if (child) {
       if (snap.namespace.type === 'trash') throw new ServiceError('EBUSY', `snapshot ${snap.namespace.originalName} still has clones`);
       trashedId = snap.id;
       tx.put(keys.image(image), trashed(record, snap));
@@ -73,7 +74,7 @@ export async function removeSnapshot(ctx: Context, image: ImageRef, { op, ...cho
   await finishRemovals(ctx, intents);
   mergeLater(ctx, image);
   // Its last clone may have gone while it went to the trash, and found it not there yet.
-  if (trashedId !== undefined && (await childRecords(ctx, image, trashedId)).length === 0) await dropTrashedSnap(ctx, image, trashedId);
+  if (trashedId !== undefined && !await anyChild(ctx, image, trashedId)) await dropTrashedSnap(ctx, image, trashedId);
 }
 
 /** The last clone of a snapshot in the trash is gone: so is the snapshot. */
@@ -107,10 +108,10 @@ export async function protectSnapshot(ctx: Context, image: ImageRef, name: strin
 
 /** ENOENT; EINVAL where it is not protected; EBUSY with clones of format 1. */
 export async function unprotectSnapshot(ctx: Context, image: ImageRef, name: string): Promise<void> {
-  const formats = (await childRecords(ctx, image, userSnap(await imageById(ctx, image), name).id)).map(({ format }) => format);
-  await changeSnap(ctx, image, name, (snap) => {
+  await changeSnap(ctx, image, name, async (snap) => {
     if (!snap.isProtected) throw new ServiceError('EINVAL', `snapshot ${name} is not protected`);
-    if (formats.includes(1)) throw new ServiceError('EBUSY', `snapshot ${name} has clones`);
+    // A clone that is made meanwhile changes the image's record, and this is tried again.
+    if ((await childRecords(ctx, image, snap.id)).some(({ format }) => format === 1)) throw new ServiceError('EBUSY', `snapshot ${name} has clones`);
     return { ...snap, isProtected: false };
   });
 }
@@ -173,10 +174,10 @@ function trashed(record: ImageRecord, snap: SnapRecord): ImageRecord {
   return { ...record, snaps: record.snaps.map((one) => (one === snap ? moved : one)), opFeatures: record.opFeatures | OpFeature.SNAP_TRASH };
 }
 
-async function changeSnap(ctx: Context, image: ImageRef, name: string, change: (snap: SnapRecord, record: ImageRecord) => SnapRecord): Promise<void> {
-  await changeImage(ctx, image, (record) => {
+async function changeSnap(ctx: Context, image: ImageRef, name: string, change: (snap: SnapRecord, record: ImageRecord) => SnapRecord | Promise<SnapRecord>): Promise<void> {
+  await changeImage(ctx, image, async (record) => {
     const snap = userSnap(record, name);
-    const next = change(snap, record);
+    const next = await change(snap, record);
     return { ...record, snaps: record.snaps.map((one) => (one === snap ? next : one)) };
   });
   await changed(ctx, image);

@@ -80,6 +80,11 @@ export async function readRecord<T>(store: Store, key: string): Promise<T | unde
   return parse<T>((await store.get(key))?.value);
 }
 
+/** Many at once, in the order of their keys; what changes meanwhile is seen or not. */
+export async function readRecords<T>(store: Store, keys: readonly string[]): Promise<(T | undefined)[]> {
+  return (await store.getAll(keys)).map((entry) => parse<T>(entry?.value));
+}
+
 function parse<T>(value: string | undefined): T | undefined {
   return value === undefined ? undefined : JSON.parse(value) as T;
 }

@@ -38,6 +38,9 @@ interface WatchReply {
   };
 }
 
+/** So many keys in one request: etcd takes 128 operations in a transaction by default. */
+const getTogether = 100;
+
 const encode = (text: string): string => Buffer.from(text, 'utf8').toString('base64');
 const decode = (text: string | undefined): string => Buffer.from(text ?? '', 'base64').toString('utf8');
 
@@ -57,6 +60,19 @@ class EtcdStore implements Store {
     const { kvs } = await this.gateway.call<RangeReply>('kv/range', { key: this.keyOf(key) });
     const [found] = kvs ?? [];
     return found && this.entryOf(found);
+  }
+
+  async getAll(keys: readonly string[]): Promise<(Entry | undefined)[]> {
+    const found: (Entry | undefined)[] = [];
+    for (let at = 0; at < keys.length; at += getTogether) {
+      const success = keys.slice(at, at + getTogether).map((key) => ({ request_range: { key: this.keyOf(key) } }));
+      const { responses } = await this.gateway.call<{ responses?: readonly { response_range?: RangeReply }[] }>('kv/txn', { success });
+      found.push(...success.map((_, i) => {
+        const [entry] = responses?.[i]?.response_range?.kvs ?? [];
+        return entry && this.entryOf(entry);
+      }));
+    }
+    return found;
   }
 
   async list({ prefix, after, limit }: ListOptions): Promise<Entry[]> {

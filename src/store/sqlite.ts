@@ -20,6 +20,7 @@ const schema = `
 
 const statementTexts = {
   get: 'SELECT value, revision FROM entries WHERE key = ?1',
+  getAll: `SELECT json_group_array(json_array(key, value, revision)) FROM entries WHERE key IN (SELECT value FROM json_each(?1))`,
   // One row with everything as JSON: a call into sqlite for each column of 10,000 rows would take longer than the query.
   listFrom: `SELECT json_group_array(json_array(key, value, revision)) FROM
     (SELECT key, value, revision FROM entries WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3)`,
@@ -52,6 +53,14 @@ interface Watcher {
 }
 
 const leaseCheckMs = 250;
+/** So many keys in one statement. */
+const getTogether = 500;
+
+/** What a statement gave as JSON. */
+function entriesOf(text: string | undefined): Entry[] {
+  const rows = JSON.parse(text ?? '[]') as [string, string, number][];
+  return rows.map(([key, value, revision]) => ({ key, value, revision }));
+}
 
 /** Opens, or makes, the store in the file at `path`. StoreError names the file, for instance where another daemon has it open. */
 export function openSqliteStore(path: string): Store {
@@ -92,13 +101,22 @@ class SqliteStore implements Store {
     return this.statements.get.all((row) => ({ key, value: row.text(0), revision: row.number(1) }), key)[0];
   }
 
+  async getAll(keys: readonly string[]): Promise<(Entry | undefined)[]> {
+    const found = new Map<string, Entry>();
+    for (let at = 0; at < keys.length; at += getTogether) {
+      this.assertOpen();
+      const [text] = this.statements.getAll.all((row) => row.text(0), JSON.stringify(keys.slice(at, at + getTogether)));
+      for (const entry of entriesOf(text)) found.set(entry.key, entry);
+    }
+    return keys.map((key) => found.get(key));
+  }
+
   async list({ prefix, after, limit }: ListOptions): Promise<Entry[]> {
     this.assertOpen();
     const isBehind = after !== undefined && Buffer.compare(Buffer.from(after), Buffer.from(prefix)) >= 0;
     const statement = isBehind ? this.statements.listAfter : this.statements.listFrom;
     const [text] = statement.all((row) => row.text(0), isBehind ? after : prefix, endOfPrefix(prefix), limit ?? -1);
-    const rows = JSON.parse(text ?? '[]') as [string, string, number][];
-    return rows.map(([key, value, revision]) => ({ key, value, revision }));
+    return entriesOf(text);
   }
 
   async commit(transaction: Transaction): Promise<CommitResult> {

@@ -60,6 +60,8 @@ export interface Watch {
 /** Keys are not empty; neither keys nor values hold a NUL. Keys sort by the bytes of their UTF-8. */
 export interface Store {
   get(key: string): Promise<Entry | undefined>;
+  /** The same for many keys, in their order, with a call of the store for each hundred or so: what changes meanwhile is seen or not. */
+  getAll(keys: readonly string[]): Promise<(Entry | undefined)[]>;
   /** Entries whose keys begin with the prefix, sorted by key. */
   list(options: ListOptions): Promise<Entry[]>;
   commit(transaction: Transaction): Promise<CommitResult>;

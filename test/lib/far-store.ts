@@ -18,6 +18,11 @@ export class FarStore implements Store {
     return this.near.get(key);
   }
 
+  async getAll(keys: readonly string[]): ReturnType<Store['getAll']> {
+    await this.turn('get', keys[0] ?? '');
+    return this.near.getAll(keys);
+  }
+
   async list(options: Parameters<Store['list']>[0]): ReturnType<Store['list']> {
     await this.turn('list', options.prefix);
     return this.near.list(options);

@@ -38,6 +38,19 @@ export function storeContract(t: Test, { fresh, reopen }: StoreMaker): void {
     await store.close();
   });
 
+  t.test('many keys are read at once, in the order asked for, and those that are absent are undefined', async (t) => {
+    const store = await fresh();
+    const keys = Array.from({ length: 1201 }, (_, i) => `k/"${i % 7}"\\ü/${1200 - i}`);
+    for (let at = 0; at < keys.length; at += 100) {
+      await store.commit({ changes: keys.slice(at, at + 100).filter((key) => !key.endsWith('3')).map((key) => ({ put: key, value: `value of ${key}` })) });
+    }
+    const found = await store.getAll([...keys, keys[5] ?? '']);
+    t.strictSame(found.map((entry) => entry?.value), [...keys, keys[5]].map((key) => (key?.endsWith('3') ? undefined : `value of ${key}`)));
+    t.strictSame(found[0], await store.get(keys[0] ?? ''));
+    t.strictSame(await store.getAll([]), []);
+    await store.close();
+  });
+
   t.test('a list holds the keys under a prefix and no others, sorted by their bytes', async (t) => {
     const store = await fresh();
     const keys = ['p/b', 'p/a', 'p/\u{10000}', 'p/\u{ffff}', 'p', 'p0', 'o/z', 'p/'];
