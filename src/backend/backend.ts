@@ -1,5 +1,6 @@
 // What the service asks of whatever holds volumes. A backend knows nothing of images, snapshots or sessions: it makes,
 // grows and removes named volumes in a place, and says how a client's process reaches one.
+import type { CephAnswer } from './ceph-command.js';
 import type { CephFigures } from './ceph-figures.js';
 
 /** Where a pool's volumes are: a directory of the backend and, where it has owners (CurveBS), the owner of what is made there. */
@@ -139,6 +140,8 @@ export interface Backend {
   capacity(): Promise<Capacity>;
   /** Where pools are on a cluster that is not ours: what that says of itself and its pools, `reach` being the pool's `ceph`. Undefined where it does not answer. */
   realFigures?(reach: Readonly<Record<string, string>>): Promise<CephFigures | undefined>;
+  /** Gives the monitors of such a cluster a command. Rejects, saying why, where it cannot be asked. */
+  realCommand?(reach: Readonly<Record<string, string>>, command: Readonly<Record<string, string | number>>): Promise<CephAnswer>;
   /** Lets go of connections and timers. */
   close(): Promise<void>;
 }

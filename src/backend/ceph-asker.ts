@@ -1,9 +1,10 @@
-// A process of its own that asks a real Ceph one question and ends: what Ceph's librados does to its process, it does not do to the
-// daemon. Arguments: the mapping as JSON. Prints {fsid, df} or {error}. It must know nothing of our pools.
+// A process of its own that gives a real Ceph's monitors one command and ends: what Ceph's librados does to its process, it does not do
+// to the daemon. Arguments: the mapping and the command, both JSON. Prints a CephAnswer or {error}. It must know nothing of our pools.
 import {existsSync} from 'node:fs';
 import {join} from 'node:path';
 import koffi from 'koffi';
 import {cephLibraryFolders} from '../install/ceph-libraries.js';
+import type {CephAnswer} from './ceph-command.js';
 
 /** Seconds that a cluster has for each answer. */
 const patience = '3';
@@ -27,7 +28,11 @@ function must(what: string, result: number): void {
   if (result < 0) throw new Error(`${what}: errno ${-result}`);
 }
 
-function ask({conf, user, keyring}: Readonly<Record<string, string>>): {fsid: string, df: unknown} {
+function text(pointer: unknown, length: number): string {
+  return pointer === null ? '' : koffi.decode(pointer, 'char', length) as string;
+}
+
+function ask({conf, user, keyring}: Readonly<Record<string, string>>, command: string): CephAnswer {
   const rados = bindLibrary();
   const made: [unknown] = [null];
   must(`user ${user ?? 'admin'}`, rados.create(made, user ?? 'admin') as number);
@@ -38,15 +43,15 @@ function ask({conf, user, keyring}: Readonly<Record<string, string>>): {fsid: st
   must('connecting', rados.connect(cluster) as number);
   const fsid = Buffer.alloc(40);
   must('the cluster\'s id', rados.fsid(cluster, fsid, fsid.length) as number);
-  const output: [unknown] = [null];
-  const length: [number] = [0];
-  must('df', rados.command(cluster, ['{"prefix": "df", "format": "json"}'], 1, null, 0, output, length, [null], [0]) as number);
-  const text = koffi.decode(output[0], 'char', length[0]) as string;
-  return {fsid: fsid.toString('latin1').replace(/\0.*/s, ''), df: JSON.parse(text)};
+  const [output, status]: [unknown][] = [[null], [null]];
+  const [length, statusLength]: [number][] = [[0], [0]];
+  const rc = rados.command(cluster, [command], 1, null, 0, output, length, status, statusLength) as number;
+  return {fsid: fsid.toString('latin1').replace(/\0.*/s, ''), rc, out: text(output![0], length![0]), outs: text(status![0], statusLength![0])};
 }
 
+const [mapping = '{}', command = '{}'] = process.argv.slice(2);
 try {
-  process.stdout.write(JSON.stringify(ask(JSON.parse(process.argv[2] ?? '{}') as Record<string, string>)), () => process.exit(0));
+  process.stdout.write(JSON.stringify(ask(JSON.parse(mapping) as Record<string, string>, command)), () => process.exit(0));
 } catch (error) {
   process.stdout.write(JSON.stringify({error: (error as Error).message}), () => process.exit(0));
 }

@@ -1,13 +1,10 @@
-// How full the real clusters behind mapped pools are, as they say themselves: asked in a process of its own (ceph-asker.ts), and
-// remembered for a while, so that a cluster that does not answer holds nobody up more than once in that time.
-import {execFile} from 'node:child_process';
-import {fileURLToPath} from 'node:url';
+// How full the real clusters behind mapped pools are, as they say themselves, remembered for a while, so that a cluster that does not
+// answer holds nobody up more than once in that time.
+import {askCeph, reachKey, type CephAnswer, type CephReach} from './ceph-command.js';
 
-const asker = fileURLToPath(new URL('./ceph-asker.js', import.meta.url));
 const rememberedMs = 5_000;
 /** A cluster that did not answer is left alone for longer. */
 const failureRememberedMs = 15_000;
-const patienceMs = 10_000;
 
 export interface CephPoolFigures {
   readonly storedBytes: number;
@@ -29,9 +26,9 @@ interface Df {
   readonly pools: readonly {readonly name: string, readonly stats: {readonly stored: number, readonly objects: number, readonly max_avail: number}}[];
 }
 
-function read(text: string): CephFigures {
-  const {fsid, df, error} = JSON.parse(text) as {fsid: string, df: Df, error?: string};
-  if (error !== undefined) throw new Error(error);
+function read({fsid, rc, out, outs}: CephAnswer): CephFigures {
+  if (rc < 0) throw new Error(`errno ${-rc} ${outs}`);
+  const df = JSON.parse(out) as Df;
   return {
     fsid,
     totalBytes: df.stats.total_bytes,
@@ -48,11 +45,11 @@ export class CephFigureBook {
   constructor(private readonly log: (line: string) => void) {}
 
   /** Undefined where the cluster cannot be asked; the log says why, once for each reason. */
-  figuresOf({conf, user, keyring}: Readonly<Record<string, string>>): Promise<CephFigures|undefined> {
-    const key = JSON.stringify({conf, user, keyring});
+  figuresOf(reach: CephReach): Promise<CephFigures|undefined> {
+    const key = reachKey(reach);
     const known = this.known.get(key);
     if (known && Date.now() < known.until) return known.answer;
-    const entry = {answer: this.ask(key), until: Infinity};
+    const entry = {answer: this.ask(reach), until: Infinity};
     this.known.set(key, entry);
     void entry.answer.then((figures) => {
       entry.until = Date.now() + (figures ? rememberedMs : failureRememberedMs);
@@ -60,17 +57,13 @@ export class CephFigureBook {
     return entry.answer;
   }
 
-  private ask(key: string): Promise<CephFigures|undefined> {
-    return new Promise((resolve) => {
-      execFile(process.execPath, [asker, key], {timeout: patienceMs, killSignal: 'SIGKILL', maxBuffer: 16 << 20}, (failure, stdout) => {
-        try {
-          resolve(read(failure && stdout === '' ? JSON.stringify({error: failure.message}) : stdout));
-        } catch (error) {
-          this.complain(`the real Ceph of ${key} does not say how full it is: ${(error as Error).message}`);
-          resolve(undefined);
-        }
-      });
-    });
+  private async ask(reach: CephReach): Promise<CephFigures|undefined> {
+    try {
+      return read(await askCeph(reach, {prefix: 'df', format: 'json'}));
+    } catch (error) {
+      this.complain(`the real Ceph of ${reachKey(reach)} does not say how full it is: ${(error as Error).message}`);
+      return undefined;
+    }
   }
 
   private complain(line: string): void {

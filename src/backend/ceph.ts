@@ -2,6 +2,7 @@
 // no volumes here: it knows how such a pool is reached, and refuses whatever would make a volume.
 import { isAbsolute } from 'node:path';
 import { ServiceError } from '../service/errors.js';
+import { askCeph } from './ceph-command.js';
 import { CephFigureBook, type CephFigures } from './ceph-figures.js';
 import type { Backend, Capacity, DirectoryUsage, VolumeAccess, VolumeInfo } from './backend.js';
 
@@ -24,7 +25,7 @@ function elsewhere(what: string): ServiceError {
 
 export const openCephBackend = (options: { log: (line: string) => void }): Backend => {
   const book = new CephFigureBook(options.log);
-  return { ...nothingHere, realFigures: (reach): Promise<CephFigures | undefined> => book.figuresOf(reach) };
+  return { ...nothingHere, realFigures: (reach): Promise<CephFigures | undefined> => book.figuresOf(reach), realCommand: askCeph };
 };
 
 const nothingHere: Backend = {

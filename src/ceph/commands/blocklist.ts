@@ -1,5 +1,7 @@
-// `osd blocklist ...`: addresses of clients that are shut out. Entries end by themselves.
+// `osd blocklist ...`: addresses of clients that are shut out. Entries end by themselves. What is added and taken away here is so on the
+// real Cephs behind mapped pools too: who shuts a client out means all that he can reach.
 import {addToBlocklist, blocklist, clearBlocklist, removeFromBlocklist} from '../../service/blocklist.js';
+import {commandRealClusters} from '../../service/real-clusters.js';
 import {MonRefusal, type MonCommand, type Reply, type Request} from '../command.js';
 import {isFormat, List, render, type Doc} from '../document.js';
 import {choice, float, optional} from '../signature.js';
@@ -17,18 +19,37 @@ async function list({cluster, values}: Request): Promise<Reply> {
   return {outs, plain: found.map((entry) => `${entry.address} ${time(entry.until)}\n`).join('')};
 }
 
-async function change({cluster, values}: Request, operation: string): Promise<Reply> {
+/** `reply`, where the real clusters do the same; else the refusal of the first that does not, and who they are. */
+async function everywhere({cluster}: Request, command: Readonly<Record<string, string | number>>, reply: Reply): Promise<Reply> {
+  const refusals = await commandRealClusters(cluster.ctx, {prefix: 'osd blocklist', ...command});
+  if (refusals.length === 0) return reply;
+  const who = refusals.map(({pool, why}) => `the real Ceph of pool '${pool}' did not do it (${why})`).join('; ');
+  return {...reply, errno: refusals[0]!.errno, outs: `${reply.outs ?? ''}, but ${who}`};
+}
+
+async function change(request: Request, operation: string): Promise<Reply> {
+  const {cluster, values} = request;
   const given = values.text('addr');
   if (!/^(v[12]:)?(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:]+\])(:\d+)?(\/\d+)?$/.test(given)) throw new MonRefusal('EINVAL', `unable to parse address ${given}`);
   const address = given.replace(/^v[12]:/, '').replace(/^([^/:]+|\[.*\])(?!.*:)(\/|$)/, '$1:0$2').replace(/^([^/]*)$/, '$1/0');
   if (operation === 'rm') {
     const was = await removeFromBlocklist(cluster.ctx, address);
-    return {outs: was ? `un-blocklisting ${address}` : `${address} isn't blocklisted`};
+    return everywhere(request, {blocklistop: 'rm', addr: address}, {outs: was ? `un-blocklisting ${address}` : `${address} isn't blocklisted`});
   }
   if (operation !== 'add') throw new MonRefusal('EINVAL', `unknown blocklist operation '${operation}'`);
   const seconds = values.number('expire') || 3600;
   const {until} = await addToBlocklist(cluster.ctx, address, seconds);
-  return {outs: `blocklisting ${address} until ${time(until)} (${seconds} sec)`};
+  return everywhere(request, {blocklistop: 'add', addr: address, expire: seconds}, {outs: `blocklisting ${address} until ${time(until)} (${seconds} sec)`});
+}
+
+// A real Ceph keeps those that others put on its list.
+async function clear(request: Request): Promise<Reply> {
+  const {ctx} = request.cluster;
+  const entries = await blocklist(ctx);
+  await clearBlocklist(ctx);
+  let reply: Reply = {outs: ' removed all blocklist entries'};
+  for (const {address} of entries) reply = reply.errno ? reply : await everywhere(request, {blocklistop: 'rm', addr: address}, reply);
+  return reply;
 }
 
 const expire = optional(float('expire'));
@@ -40,10 +61,7 @@ function named(word: 'blocklist'|'blacklist'): MonCommand[] {
     {name: `osd ${word} ls`, args: [], module: 'osd', rights: 'r', help: 'list addresses that are locked out', run: list, ...old},
     {
       name: `osd ${word} clear`, args: [], module: 'osd', rights: 'rw', help: 'let everybody in again', ...old,
-      run: async ({cluster}) => {
-        await clearBlocklist(cluster.ctx);
-        return {outs: ' removed all blocklist entries'};
-      },
+      run: clear,
     },
     {
       name: `osd ${word}`, args: [choice(`${word}op`, ['add', 'rm']), {name: 'addr', kind: 'address'}, expire], module: 'osd', rights: 'rw',
