@@ -99,6 +99,8 @@ export async function startDaemon(config: Config, hooks: DaemonHooks): Promise<D
     await mkdir(dirname(config.listen), { recursive: true });
     const server = await RpcServer.listen(config.listen, { ctx, access, methods, fsid, log }, { group: config.listenGroup });
     undo.push(() => server.close());
+    // What is under way in the background is waited for below, but not those who do not answer it.
+    undo.push(() => { for (const backend of backends.values()) backend.hurry?.(); });
     void ctx.sessions.giveUpMissing();
     return { ctx, users, cluster, fsid, close };
   } catch (error) {

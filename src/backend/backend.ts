@@ -142,7 +142,9 @@ export interface Backend {
   realFigures?(reach: Readonly<Record<string, string>>): Promise<CephFigures | undefined>;
   /** Gives the monitors of such a cluster a command. Rejects, saying why, where it cannot be asked. */
   realCommand?(reach: Readonly<Record<string, string>>, command: Readonly<Record<string, string | number>>): Promise<CephAnswer>;
-  /** Lets go of connections and timers. */
+  /** The daemon ends soon: a call that waits for somebody who does not answer fails within a second (ESHUTDOWN). Only where calls wait long. */
+  hurry?(): void;
+  /** Lets go of connections and timers; what still waits fails with ESHUTDOWN. */
   close(): Promise<void>;
 }
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import t, { type Test } from 'tap';
-import { CurvebsBackend } from '../../src/backend/curvebs/curvebs.js';
+import { CurvebsBackend, type CurvebsOptions } from '../../src/backend/curvebs/curvebs.js';
 import { MdsClient } from '../../src/backend/curvebs/mds.js';
 import { decodeComponent, decodeOwner, directoryPath, encodeComponent, encodeOwner, nebdName, openedName } from '../../src/backend/curvebs/names.js';
 import { NebdSession } from '../../src/backend/curvebs/nebd.js';
@@ -22,15 +22,17 @@ interface Setting {
   readonly lines: string[];
 }
 
-async function setUp(test: Test, options: Partial<ClusterOptions> = {}, timeoutMs = 5000): Promise<Setting> {
+/** Where a test is not about time-outs nothing may time out, however busy the machine is. */
+const PATIENT_MS = 60_000;
+const HOUR_MS = 3_600_000;
+
+async function setUp(test: Test, options: Partial<ClusterOptions> = {}): Promise<Setting> {
   const folder = mkdtempSync(join(tmpdir(), 'curvebs-'));
   const cluster = new Cluster({ folder, ...options });
   await cluster.start();
   const lines: string[] = [];
-  const backend = new CurvebsBackend({
-    mds: cluster.mdsAddresses, nebdSocket: cluster.nebdSocket, owner: 'cbd2rbd', rootPassword: DEFAULT_ROOT_PASSWORD, snapshotClone: [cluster.snapshotClone.address], timeoutMs, log: (line) => lines.push(line),
-  });
-  const mds = new MdsClient({ addresses: cluster.mdsAddresses, rootPassword: DEFAULT_ROOT_PASSWORD, timeoutMs });
+  const backend = backendOn(cluster, { log: (line) => lines.push(line) });
+  const mds = new MdsClient({ addresses: cluster.mdsAddresses, rootPassword: DEFAULT_ROOT_PASSWORD, timeoutMs: PATIENT_MS });
   test.teardown(async () => {
     mds.close();
     await backend.close();
@@ -38,6 +40,13 @@ async function setUp(test: Test, options: Partial<ClusterOptions> = {}, timeoutM
     rmSync(folder, { recursive: true });
   });
   return { cluster, backend, mds, lines };
+}
+
+function backendOn(cluster: Cluster, options: Partial<CurvebsOptions> = {}): CurvebsBackend {
+  return new CurvebsBackend({
+    mds: cluster.mdsAddresses, nebdSocket: cluster.nebdSocket, owner: 'cbd2rbd', rootPassword: DEFAULT_ROOT_PASSWORD, snapshotClone: [cluster.snapshotClone.address], timeoutMs: PATIENT_MS,
+    log: () => undefined, ...options,
+  });
 }
 
 /** The errno that it is refused with; its message must name `named`. */
@@ -95,7 +104,7 @@ t.test('names that lead elsewhere are refused before anything is sent', async (t
   }
   for (const owner of ['root']) test.equal(await refusal(test, backend.createDirectory({ dir: '/a', owner }), 'root'), 'EINVAL');
   test.equal(await refusal(test, backend.createVolume(place, '..', 10 * GIB), '..'), 'EINVAL');
-  test.equal(await refusal(test, new MdsClient({ addresses: cluster.mdsAddresses, timeoutMs: 1000 }).deleteFile('/RecycleBin', 'root'), '/RecycleBin'), 'EPERM');
+  test.equal(await refusal(test, new MdsClient({ addresses: cluster.mdsAddresses, timeoutMs: PATIENT_MS }).deleteFile('/RecycleBin', 'root'), '/RecycleBin'), 'EPERM');
 });
 
 t.test('what CurveBS cannot hold in a name is encoded, and back', async (test) => {
@@ -115,7 +124,7 @@ t.test('a volume with a colon and an underscore in its name can be opened', asyn
   await backend.createDirectory(place);
   await backend.createVolume(place, 'a:b_c', 10 * GIB);
   const access = await backend.openVolume(place, 'a:b_c', { writable: true, session: 1, handle: 1, pid: 7 });
-  const nebd = await NebdSession.connect(cluster.nebdSocket, 1000);
+  const nebd = await NebdSession.connect(cluster.nebdSocket, PATIENT_MS);
   const file = await nebd.open(access.driver === 'nebd' ? access.file : '');
   test.equal(file.size, 10 * GIB);
   for (const [offset, length] of [[0, 0], [512, 4096], [0, 512], [10 * GIB, 4096], [10 * GIB - 4096, 8192], [-4096, 4096]] as const) {
@@ -160,12 +169,42 @@ t.test('the leader may change, and every call finds the new one', async (test) =
 });
 
 t.test('without an MDS, and with one that says nothing, a call ends in ETIMEDOUT in time', async (test) => {
-  const { backend, cluster } = await setUp(test, {}, 400);
-  await backend.createDirectory(place);
+  const { backend: patient, cluster } = await setUp(test);
+  await patient.createDirectory(place);
+  const backend = backendOn(cluster, { timeoutMs: 400 });
   cluster.mdsServers[0]!.silent = true;
   test.equal(await refusal(test, backend.listVolumes(place), 'no MDS of CurveBS answers'), 'ETIMEDOUT');
   await cluster.setLeader(-1);
   test.equal(await refusal(test, backend.listVolumes(place), cluster.mdsAddresses[0]!), 'ETIMEDOUT');
+  await backend.close();
+});
+
+t.test('a daemon that ends keeps waiting for nobody: neither for a silent MDS, nor for none, a chunkserver, or nebd-server', async (test) => {
+  const { backend, cluster } = await setUp(test);
+  await backend.createDirectory(place);
+  await backend.createVolume(place, 'layer-1', 10 * GIB);
+  const ending = async (begin: (backend: CurvebsBackend) => Promise<unknown>, isWaiting: () => boolean, errno: string): Promise<void> => {
+    const leaving = backendOn(cluster, { timeoutMs: HOUR_MS });
+    const call = begin(leaving).then(() => 'done', (error: unknown) => (error instanceof ServiceError ? error.errno : String(error)));
+    while (!isWaiting()) await pause(1);
+    leaving.hurry();
+    test.equal(await call, errno);
+    test.equal(await refusal(test, leaving.listVolumes(place), 'the daemon ends'), 'ESHUTDOWN', 'nor is anybody asked again');
+  };
+  // The write of the tail of a shrunk volume is not answered.
+  await cluster.data.write(cluster.mds.find('/openstack/volumes/layer-1', 'cinder')!.id, 0, Buffer.alloc(4096, 1));
+  cluster.faults.withhold = ({ method }) => method === 'Write';
+  await ending((leaving) => leaving.shrinkVolume(place, 'layer-1', 100, 4096), () => (cluster.nebdServer.counts.get('Write') ?? 0) > 0, 'EIO');
+  await cluster.chunkservers.stop();
+  const epoch = (): number => cluster.mds.find('/openstack/volumes/layer-1', 'cinder')!.epoch ?? 0;
+  const before = epoch();
+  await ending((leaving) => leaving.fenceVolume(place, 'layer-1'), () => epoch() > before, 'ESHUTDOWN');
+  const [mds] = cluster.mdsServers;
+  mds!.silent = true;
+  await ending((leaving) => leaving.listVolumes(place), () => mds!.unanswered > 0, 'ESHUTDOWN');
+  mds!.silent = false;
+  await cluster.setLeader(-1);
+  await ending((leaving) => leaving.listVolumes(place), () => true, 'ESHUTDOWN');
 });
 
 t.test('what a dead client left open is closed, and its volume can be removed at once', async (test) => {
@@ -175,7 +214,7 @@ t.test('what a dead client left open is closed, and its volume can be removed at
   const access = await backend.openVolume(place, 'layer-1', { writable: true, session: 5, handle: 1, pid: 4711 });
   const [opened] = backend.openVolumes();
   test.match(opened, { session: 5, path: '/openstack/volumes/layer-1' });
-  const client = await NebdSession.connect(cluster.nebdSocket, 1000);
+  const client = await NebdSession.connect(cluster.nebdSocket, PATIENT_MS);
   await client.open(opened!.name);
   client.close();
   test.same(cluster.nebd.names(), [opened!.name]);
@@ -192,9 +231,7 @@ t.test('a session is given the same names by a restarted daemon, which so can cl
   const { backend, cluster } = await setUp(test);
   await backend.createDirectory(place);
   await backend.createVolume(place, 'layer-1', 10 * GIB);
-  const later = new CurvebsBackend({
-    mds: cluster.mdsAddresses, nebdSocket: cluster.nebdSocket, owner: 'cbd2rbd', snapshotClone: [], timeoutMs: 5000, log: () => undefined,
-  });
+  const later = backendOn(cluster);
   const as = { writable: true, session: 5, handle: 2, pid: 4711, generation: 1 };
   const [first, again] = [await backend.openVolume(place, 'layer-1', as), await later.openVolume(place, 'layer-1', as)];
   test.same(again, first);
@@ -213,16 +250,14 @@ t.test('what a daemon had open itself when it was killed is closed by the next o
   await backend.createVolume(place, 'layer-1', 10 * GIB);
   const names = new Set<string>();
   const ownNames = { add: async (name: string) => void names.add(name), remove: async (name: string) => void names.delete(name), list: async () => [...names] };
-  const make = (): CurvebsBackend => new CurvebsBackend({
-    mds: cluster.mdsAddresses, nebdSocket: cluster.nebdSocket, owner: 'cbd2rbd', snapshotClone: [], timeoutMs: 5000, log: () => undefined, ownNames,
-  });
+  const make = (): CurvebsBackend => backendOn(cluster, { ownNames });
   const killed = make();
   await killed.openVolume(place, 'layer-1', { writable: true, session: 0, handle: 1 });
   await killed.openVolume(place, 'layer-1', { writable: false, session: 0, handle: 2 });
   killed.forgetVolumes(0, 2);
   test.equal(names.size, 1, 'what was closed is not remembered');
   const [name] = names;
-  const itself = await NebdSession.connect(cluster.nebdSocket, 1000);
+  const itself = await NebdSession.connect(cluster.nebdSocket, PATIENT_MS);
   const file = await itself.open(name!);
   // A write is under way when the daemon is killed.
   let carryOut = (): void => undefined;
@@ -248,7 +283,7 @@ t.test('a removal waits a while for a volume that is in use, and then says so', 
   const { backend, cluster } = await setUp(test);
   await backend.createDirectory(place);
   await backend.createVolume(place, 'layer-1', 10 * GIB);
-  const client = await NebdSession.connect(cluster.nebdSocket, 1000);
+  const client = await NebdSession.connect(cluster.nebdSocket, PATIENT_MS);
   const file = await client.open('cbd:x//openstack/volumes/layer-1_cinder_:');
   await pause(1400);
   const removing = backend.removeVolume(place, 'layer-1');
@@ -263,7 +298,7 @@ t.test('a fenced writer writes no more, and one who opens afterwards does', asyn
   const { backend, cluster } = await setUp(test, { returnRpcWhenIoError: true });
   await backend.createDirectory(place);
   await backend.createVolume(place, 'layer-1', 10 * GIB);
-  const client = await NebdSession.connect(cluster.nebdSocket, 1000);
+  const client = await NebdSession.connect(cluster.nebdSocket, PATIENT_MS);
   const before = await client.open('cbd:before//openstack/volumes/layer-1_cinder_:');
   for (const offset of [0, GIB, 2 * GIB]) await client.write(before, offset, Buffer.alloc(4096, 1));
   await backend.fenceVolume(place, 'layer-1');
@@ -294,6 +329,11 @@ t.test('what lies past the end of a shrunk image is zero to the byte, and whole 
 });
 
 t.test('capacity comes from the variables, when the leader has them', async (test) => {
-  const { backend } = await setUp(test, { capacity: 3000 * GIB }, 500);
+  const { backend } = await setUp(test, { capacity: 3000 * GIB, variablesAfterMs: HOUR_MS });
   test.equal(await refusal(test, backend.capacity(), 'capacity'), 'ETIMEDOUT');
+  const { backend: later, cluster } = await setUp(test, { capacity: 3000 * GIB, variablesAfterMs: 0 });
+  await later.createDirectory(place);
+  await later.createVolume(place, 'layer-1', 10 * GIB);
+  await cluster.data.write(cluster.mds.find('/openstack/volumes/layer-1', 'cinder')!.id, 0, Buffer.alloc(4096, 1));
+  test.same(await later.capacity(), { totalBytes: 3000 * GIB, usedBytes: GIB, availBytes: 2999 * GIB });
 });

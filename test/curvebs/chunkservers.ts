@@ -7,6 +7,8 @@ import type { AddressInfo } from 'node:net';
 
 export class Chunkservers {
   private readonly servers: Server[] = [];
+  /** Of each, also while it does not run. */
+  private readonly ports: number[] = [];
   private readonly epochs: Array<Record<string, number>> = [];
 
   constructor(
@@ -22,6 +24,7 @@ export class Chunkservers {
       const server = createServer((request, response) => void this.serve(i, request, response));
       await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
       this.servers.push(server);
+      this.ports.push((server.address() as AddressInfo).port);
     }
   }
 
@@ -33,7 +36,7 @@ export class Chunkservers {
   }
 
   addresses(): Array<{ hostIp: string; port: number }> {
-    return this.servers.map((server) => ({ hostIp: '127.0.0.1', port: (server.address() as AddressInfo).port }));
+    return this.ports.map((port) => ({ hostIp: '127.0.0.1', port }));
   }
 
   /** The epoch that the chunkserver of that segment knows; older openers write no longer. */

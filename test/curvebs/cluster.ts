@@ -1,8 +1,9 @@
 // The CurveBS stand-in put together: MDS, chunkservers, nebd-server and snapshotcloneserver over one folder. Tests run it in
 // their own process and reach its switches; main.ts runs it as a program.
 
+import { randomInt } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Chunkservers } from './chunkservers.js';
 import { realClock, type Clock } from './clock.js';
@@ -96,6 +97,8 @@ export class Cluster {
   /** As kill -9 of the nebd-server process, and its start on the same table. Switched faults stay. */
   async restartNebd(): Promise<void> {
     this.nebdServer.kill();
+    // What the killed one had begun does not reach the volumes after what clients send to the next one.
+    await this.data.idle();
     const { faults, counts, connections } = this.nebdServer;
     this.nebd = this.newNebd();
     this.nebdServer = new NebdServer(this.nebd, this.nebdSocket);
@@ -123,11 +126,22 @@ export class Cluster {
   }
 }
 
-/** A TCP port of loopback that nobody listened on a moment ago. */
+/** Linux gives none of these to who asks for any port, nor to an outgoing connection. */
+const PORTS = { first: 10_000, last: 20_000 };
+const TRIES = 100;
+
+/**
+ * A TCP port of loopback that nobody listened on a moment ago, for a server that stops listening now and then: were it one that Linux
+ * hands out, a client that looks for the server meanwhile could be given it as its own, and talk to itself.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  return port;
+  for (let tries = 0; tries < TRIES; tries++) {
+    const port = randomInt(PORTS.first, PORTS.last);
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true)));
+    if (!isFree) continue;
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+    return port;
+  }
+  throw new Error(`no free port from ${PORTS.first} to ${PORTS.last}`);
 }

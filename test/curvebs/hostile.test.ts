@@ -87,7 +87,7 @@ t.test('three thousand spoiled and senseless frames', async (t) => {
   }
   t.ok(deaths > 0, `it died ${deaths} times of unaligned requests`);
   await cluster.restartNebd();
-  const nebd = await NebdSession.connect(cluster.nebdSocket, 2000);
+  const nebd = await NebdSession.connect(cluster.nebdSocket, 60_000);
   const file = await nebd.open('cbd:after//user/disk_user_:');
   await nebd.write(file, 4096, Buffer.alloc(4096, 'good'));
   t.equal((await nebd.read(file, 4096, 4096)).toString('latin1', 0, 8), 'goodgood');

@@ -20,6 +20,8 @@ export class MdsServer {
   private leaderSince = 0;
   /** Answers nothing while true: connections are taken and left alone. */
   silent = false;
+  /** How many requests came while it was silent. */
+  unanswered = 0;
 
   constructor(
     private readonly mds: Mds,
@@ -111,7 +113,10 @@ export class MdsServer {
   private async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
-    if (this.silent) return;
+    if (this.silent) {
+      this.unanswered++;
+      return;
+    }
     response.sendDate = false;
     const url = new URL(request.url ?? '/', 'http://mds');
     if (url.pathname.startsWith('/vars/')) return this.serveVariable(url, response);

@@ -24,7 +24,7 @@ export interface Seen {
 export interface Faults {
   /** Milliseconds to wait before the request is carried out; unequal ones also reorder. */
   delayMs?: (seen: Seen) => number;
-  /** A request is carried out when what this returns resolves; CloseFile of its file waits for it meanwhile. */
+  /** A request is carried out when what this returns resolves; CloseFile of its file waits until it is done. */
   holdUntil?: (seen: Seen) => Promise<void> | undefined;
   /** Milliseconds to keep a finished request's reply. */
   replyDelayMs?: (seen: Seen) => number;
@@ -154,18 +154,20 @@ export class NebdServer {
       }
       socket.write(bytes);
     };
+    let release = (): void => undefined;
     try {
       const fields = readFields(frame.body);
       const seen = { method, count: ++this.requests, fd: Number(fields[0]?.value ?? -1), offset: Number(fields[1]?.value ?? 0), size: Number(fields[2]?.value ?? 0) };
       const delay = method === 'CloseFile' ? 0 : (this.faults.delayMs?.(seen) ?? 0);
       const held = this.faults.holdUntil?.(seen) ?? (delay > 0 ? pause(delay) : undefined);
       if (held) {
-        const release = this.nebd.hold(seen.fd);
+        // What is held is under way: a CloseFile that comes meanwhile waits until it is carried out. One that is held itself does not.
+        if (method !== 'CloseFile') release = this.nebd.hold(seen.fd);
         await held;
-        release();
         if (!this.server) return;
       }
       const outcome = await run(this.nebd, service, method, fields, frame.attachment);
+      release();
       if (outcome === 'unknown method') return send(1002, NOTHING, NOTHING, `[127.0.0.1:0][E1002]Fail to find method=${service}/${method}`);
       if (outcome === 'silence' || this.faults.withhold?.(seen)) return;
       await pause(this.faults.replyDelayMs?.(seen) ?? 0);
@@ -179,6 +181,8 @@ export class NebdServer {
       } else {
         throw error;
       }
+    } finally {
+      release();
     }
   }
 

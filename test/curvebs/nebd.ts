@@ -136,7 +136,7 @@ export class Nebd {
     const entry = this.entries.get(fd);
     if (!entry) return DONE;
     if (entry.wedged) return 'silence';
-    if (entry.pending > 0) await new Promise<void>((resolve) => entry.whenIdle.push(resolve));
+    while (entry.pending > 0) await new Promise<void>((resolve) => entry.whenIdle.push(resolve));
     if (!this.entries.has(fd)) return DONE;
     const gone = entry.opened !== undefined && !this.volumeOf(entry);
     this.release(entry);
@@ -178,12 +178,16 @@ export class Nebd {
     }
   }
 
-  /** The fd has a request more from now on, until the returned function is called: CloseFile waits for it. */
+  /** The fd has a request more from now on, until the returned function is called (first): CloseFile waits for it. */
   hold(fd: number): () => void {
     const entry = this.entries.get(fd);
     if (!entry) return () => undefined;
     entry.pending++;
-    return () => this.settle(entry);
+    let isHeld = true;
+    return () => {
+      if (isHeld) this.settle(entry);
+      isHeld = false;
+    };
   }
 
   async read(fd: number, offset: number, size: number): Promise<Outcome> {

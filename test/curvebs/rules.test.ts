@@ -10,6 +10,9 @@ import { Cluster } from './cluster.js';
 import { GIB } from './namespace.js';
 import { Wire } from './replay.js';
 
+/** Of calls that are answered; what is silence is told apart by a short one. */
+const PATIENT_MS = 60_000;
+
 interface Setting {
   readonly folder: string;
   readonly clock: ManualClock;
@@ -38,7 +41,7 @@ const NAME = 'cbd:a//pool/disk_user1_:';
 
 t.test('a file without KeepAlive is closed after 30 s, and opened again by I/O', async (test) => {
   const { cluster, clock } = await setUp(test);
-  const nebd = await NebdSession.connect(cluster.nebdSocket, 1000);
+  const nebd = await NebdSession.connect(cluster.nebdSocket, PATIENT_MS);
   const file = await nebd.open(NAME);
   clock.advance(29_000);
   test.ok(cluster.nebd.isOpen(NAME));
@@ -51,7 +54,7 @@ t.test('a file without KeepAlive is closed after 30 s, and opened again by I/O',
 
 t.test('that a volume is in use is known from 1.25 s on, and until it is closed', async (test) => {
   const { cluster, clock, status } = await setUp(test);
-  const nebd = await NebdSession.connect(cluster.nebdSocket, 1000);
+  const nebd = await NebdSession.connect(cluster.nebdSocket, PATIENT_MS);
   const file = await nebd.open(NAME);
   test.equal(status('FindFileMountPoint', { fileName: '/pool/disk' }), 'kFileNotExists');
   clock.advance(1300);
@@ -84,14 +87,14 @@ t.test('rename onto a volume puts that one into the recycle bin, from where it c
 
 t.test('all that was answered is there after a kill', async (test) => {
   const setting = await setUp(test);
-  const nebd = await NebdSession.connect(setting.cluster.nebdSocket, 1000);
+  const nebd = await NebdSession.connect(setting.cluster.nebdSocket, PATIENT_MS);
   const file = await nebd.open(NAME);
   await nebd.write(file, 5 * GIB, Buffer.alloc(4096, 9));
   nebd.close();
   await setting.cluster.stop();
   setting.cluster = new Cluster({ folder: setting.folder, clock: setting.clock });
   await setting.cluster.start();
-  const again = await NebdSession.connect(setting.cluster.nebdSocket, 1000);
+  const again = await NebdSession.connect(setting.cluster.nebdSocket, PATIENT_MS);
   test.equal((await again.read(file, 5 * GIB, 4096))[100], 9, 'even on the same fd');
   test.equal(setting.status('CreateFile', { fileName: '/pool/disk', fileType: 'INODE_PAGEFILE', fileLength: 10 * GIB }), 'kFileExists');
   again.close();
@@ -110,7 +113,7 @@ t.test('garbage ends its own connection, and nothing else', async (test) => {
     await wire.receive(new Promise((done) => setTimeout(done, 5)));
     wire.close();
   }
-  const nebd = await NebdSession.connect(cluster.nebdSocket, 1000);
+  const nebd = await NebdSession.connect(cluster.nebdSocket, PATIENT_MS);
   test.ok((await nebd.open(NAME)).fd > 0);
   test.equal(cluster.nebdServer.crash, undefined);
   nebd.close();

@@ -11,6 +11,8 @@ const closeFile = promisify(close);
 
 export class VolumeData {
   private readonly handles = new Map<string, Promise<number>>();
+  /** What uses the handles just now: none is closed under it, for its number may be another file's the moment after. */
+  private readonly underWay = new Set<Promise<unknown>>();
 
   constructor(private readonly folder: string) {
     mkdirSync(folder, { recursive: true });
@@ -26,7 +28,20 @@ export class VolumeData {
   }
 
   /** What was never written is zero. */
-  async read(volume: number, offset: number, length: number): Promise<Buffer> {
+  read(volume: number, offset: number, length: number): Promise<Buffer> {
+    return this.track(this.readPieces(volume, offset, length));
+  }
+
+  write(volume: number, offset: number, data: Buffer): Promise<void> {
+    return this.track(this.writePieces(volume, offset, data));
+  }
+
+  /** Resolves when everything that was begun before is done. */
+  async idle(): Promise<void> {
+    await Promise.allSettled([...this.underWay]);
+  }
+
+  private async readPieces(volume: number, offset: number, length: number): Promise<Buffer> {
     const out = Buffer.alloc(length);
     for (const piece of this.pieces(offset, length)) {
       const handle = await this.handle(volume, piece.segment, 'existing');
@@ -42,7 +57,7 @@ export class VolumeData {
     return out;
   }
 
-  async write(volume: number, offset: number, data: Buffer): Promise<void> {
+  private async writePieces(volume: number, offset: number, data: Buffer): Promise<void> {
     for (const piece of this.pieces(offset, data.length)) {
       const handle = (await this.handle(volume, piece.segment, 'made'))!;
       for (let done = 0; done < piece.length; ) {
@@ -59,6 +74,7 @@ export class VolumeData {
     const handle = this.handles.get(file);
     this.handles.delete(file);
     rmSync(file, { force: true });
+    await this.idle();
     if (handle) await closeFile(await handle);
   }
 
@@ -67,10 +83,19 @@ export class VolumeData {
     rmSync(join(this.folder, String(volume)), { recursive: true, force: true });
   }
 
+  /** Ends when what was under way has; nothing may be begun any more. */
   async close(): Promise<void> {
+    await this.idle();
     const open = [...this.handles.values()];
     this.handles.clear();
     for (const handle of open) await closeFile(await handle).catch(() => undefined);
+  }
+
+  private track<T>(work: Promise<T>): Promise<T> {
+    this.underWay.add(work);
+    const done = (): void => void this.underWay.delete(work);
+    work.then(done, done);
+    return work;
   }
 
   private pieces(offset: number, length: number): Array<{ segment: number; within: number; at: number; length: number }> {
@@ -91,9 +116,11 @@ export class VolumeData {
 
   private async handle(volume: number, segment: number, mode: 'existing' | 'made'): Promise<number | undefined> {
     const file = this.file(volume, segment);
-    // A reader that found no file takes its failed attempt out again; a writer that waited on it opens for itself.
-    const known = await this.handles.get(file)?.catch(() => undefined);
-    if (known !== undefined) return known;
+    // A reader that found no file takes its failed attempt out again; who waited on it opens for himself.
+    for (let known = this.handles.get(file); known !== undefined; known = this.handles.get(file)) {
+      const handle = await known.catch(() => undefined);
+      if (handle !== undefined) return handle;
+    }
     const flags = mode === 'made' ? constants.O_RDWR | constants.O_CREAT : constants.O_RDWR;
     if (mode === 'made') mkdirSync(join(this.folder, String(volume)), { recursive: true });
     const opening = openFile(file, flags);

@@ -2,7 +2,6 @@
 
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { setTimeout as pause } from 'node:timers/promises';
 import { ServiceError } from '../../service/errors.js';
 import type { Backend, Capacity, DirectoryUsage, Place, VolumeAccess, VolumeInfo, VolumeLimit, VolumeRules, VolumeUser } from '../backend.js';
 import { fence } from './fence.js';
@@ -45,6 +44,9 @@ const IN_USE_MS = 5000;
 const IN_USE_PAUSE_MS = 250;
 const CAPACITY_KEPT_MS = 2000;
 
+/** How long a daemon that ends waits for calls that are under way. */
+const HURRY_MS = 1000;
+
 /** A volume that was given to a session. */
 interface Given {
   readonly handle: number;
@@ -74,6 +76,7 @@ export class CurvebsBackend implements Backend {
   private readonly mds: MdsClient;
   private readonly given = new Map<number, Given[]>();
   private readonly host = hostname().replace(/[^A-Za-z0-9.-]/g, '') || 'host';
+  private readonly conversations = new Set<NebdSession>();
   private known: { capacity: Capacity; at: number } | undefined;
 
   constructor(private readonly options: CurvebsOptions) {
@@ -140,7 +143,7 @@ export class CurvebsBackend implements Backend {
   /** The volume keeps its size. What lies past `size` and was in use is zeroed, so that it is zero when the image grows again. */
   async shrinkVolume(place: Place, name: string, size: number, usedSize: number): Promise<void> {
     const [path, owner] = this.volumePath(place, name);
-    const nebd = await NebdSession.connect(this.options.nebdSocket, this.options.timeoutMs);
+    const nebd = await this.talk(this.options.timeoutMs);
     const opened = nebdName(this.token('trim'), path, owner);
     await this.options.ownNames?.add(opened);
     try {
@@ -151,7 +154,7 @@ export class CurvebsBackend implements Backend {
         await nebd.closeFile(file.fd).catch(() => undefined);
       }
     } finally {
-      nebd.close();
+      this.hangUp(nebd);
       await this.options.ownNames?.remove(opened);
     }
   }
@@ -167,7 +170,7 @@ export class CurvebsBackend implements Backend {
         if (isStatus(error, 'kFileNotExists')) return;
         if (!isStatus(error, 'kFileOccupied') || performance.now() > deadline) throw error;
       }
-      await pause(IN_USE_PAUSE_MS);
+      await this.mds.pause(IN_USE_PAUSE_MS);
     }
   }
 
@@ -265,8 +268,13 @@ export class CurvebsBackend implements Backend {
     return capacity;
   }
 
+  hurry(): void {
+    setTimeout(() => void this.close(), HURRY_MS).unref();
+  }
+
   async close(): Promise<void> {
     this.mds.close();
+    for (const nebd of this.conversations) this.hangUp(nebd);
   }
 
   private async createOne(path: string, owner: string): Promise<void> {
@@ -306,7 +314,7 @@ export class CurvebsBackend implements Backend {
     const closed: string[] = [];
     if (names.length === 0) return closed;
     const failed = (error: unknown): void => this.options.log(`volumes of a process that is gone stay open in nebd-server for half a minute: ${String(error)}`);
-    const nebd = await NebdSession.connect(this.options.nebdSocket, Math.min(this.options.timeoutMs, CLOSING_MS)).catch(failed);
+    const nebd = await this.talk(Math.min(this.options.timeoutMs, CLOSING_MS)).catch(failed);
     if (!nebd) return closed;
     const queue = [...names];
     const work = async (): Promise<void> => {
@@ -318,8 +326,20 @@ export class CurvebsBackend implements Backend {
       }
     };
     await Promise.all(Array.from({ length: Math.min(CLOSING_AT_ONCE, names.length) }, work));
-    nebd.close();
+    this.hangUp(nebd);
     return closed;
+  }
+
+  /** A conversation of the daemon's own with nebd-server; it ends with `hangUp`, or with the backend. */
+  private async talk(timeoutMs: number): Promise<NebdSession> {
+    const nebd = await NebdSession.connect(this.options.nebdSocket, timeoutMs);
+    this.conversations.add(nebd);
+    return nebd;
+  }
+
+  private hangUp(nebd: NebdSession): void {
+    this.conversations.delete(nebd);
+    nebd.close();
   }
 }
 

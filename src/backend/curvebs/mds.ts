@@ -2,6 +2,7 @@
 // errnos. Knows no pool and no image.
 
 import { createHmac } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { Agent, request as httpRequest, type RequestOptions } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import { ServiceError, type ErrnoName } from '../../service/errors.js';
@@ -63,8 +64,12 @@ interface HttpReply {
 export class MdsClient {
   private readonly agent = new Agent({ keepAlive: true, maxSockets: 16 });
   private leader = 0;
+  private readonly ending = new AbortController();
 
-  constructor(private readonly options: MdsOptions) {}
+  constructor(private readonly options: MdsOptions) {
+    // Each call listens to it for as long as it lasts.
+    setMaxListeners(0, this.ended);
+  }
 
   /** Makes a file or directory. Repeating it after a lost answer gives kFileExists; the caller knows whether that is his. */
   async createFile(path: string, owner: string, what: { directory: true } | { length: number }): Promise<void> {
@@ -173,8 +178,20 @@ export class MdsClient {
     return Number.isFinite(value) ? value : undefined;
   }
 
+  /** Aborted when nobody waits for CurveBS any more. */
+  get ended(): AbortSignal {
+    return this.ending.signal;
+  }
+
+  /** What still waits for an answer, and every later call, fails with ESHUTDOWN. */
   close(): void {
+    this.ending.abort();
     this.agent.destroy();
+  }
+
+  /** Waits, but not past `close`. */
+  async pause(ms: number): Promise<void> {
+    await pause(ms, undefined, { signal: this.ended }).catch(() => undefined);
   }
 
   private async call(method: string, owner: string | undefined, fields: Fields): Promise<Answer> {
@@ -208,6 +225,7 @@ export class MdsClient {
     const deadline = performance.now() + timeoutMs;
     let last = 'none is configured';
     for (let tried = 0; addresses.length > 0; tried++) {
+      if (this.ended.aborted) throw new ServiceError('ESHUTDOWN', `the daemon ends, and no MDS of CurveBS had answered (${last})`);
       const left = deadline - performance.now();
       if (left <= 0) break;
       const address = addresses[this.leader % addresses.length]!;
@@ -217,7 +235,7 @@ export class MdsClient {
         last = `${address}: ${error instanceof Error ? error.message : String(error)}`;
       }
       this.leader = (this.leader + 1) % addresses.length;
-      if (tried % addresses.length === addresses.length - 1) await pause(Math.min(PAUSE_BETWEEN_ROUNDS_MS, Math.max(1, deadline - performance.now())));
+      if (tried % addresses.length === addresses.length - 1) await this.pause(Math.min(PAUSE_BETWEEN_ROUNDS_MS, Math.max(1, deadline - performance.now())));
     }
     throw new ServiceError('ETIMEDOUT', `no MDS of CurveBS answers (${last})`);
   }
@@ -225,7 +243,7 @@ export class MdsClient {
   private once(address: string, path: string, body: string | undefined, timeoutMs: number): Promise<HttpReply> {
     const colon = address.lastIndexOf(':');
     const options: RequestOptions = {
-      agent: this.agent, host: address.slice(0, colon), port: Number(address.slice(colon + 1)), path, method: body === undefined ? 'GET' : 'POST', timeout: timeoutMs,
+      agent: this.agent, signal: this.ended, host: address.slice(0, colon), port: Number(address.slice(colon + 1)), path, method: body === undefined ? 'GET' : 'POST', timeout: timeoutMs,
       ...(body === undefined ? {} : { headers: { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) } }),
     };
     return new Promise((resolve, reject) => {
