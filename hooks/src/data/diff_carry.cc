@@ -10,7 +10,6 @@ namespace cbd::hooks {
 namespace {
 
 constexpr uint64_t piece_bytes = uint64_t{4} << 20;
-constexpr uint64_t most_record_bytes = uint64_t{1} << 30;
 constexpr int depth = 8;
 
 bool has_snap(const Image& image, const std::string& name) {
@@ -19,12 +18,14 @@ bool has_snap(const Image& image, const std::string& name) {
 }
 
 // The data of one record. Runs of zeroes become holes.
-int write_piece(InStream& in, const DiffRecord& record, const Buffers& buffers, WriteFlow& flow) {
-  if (record.length > most_record_bytes) return -EINVAL;
+int write_piece(InStream& in, const DiffRecord& record, const Buffers& buffers, WriteFlow& flow, std::string& message) {
   for (uint64_t at = 0; at < record.length;) {
     Buffers::Buffer data = buffers.take();
     const size_t count = static_cast<size_t>(std::min(record.length - at, piece_bytes));
-    if (int result = in.read(data.get(), count); result != 0) return result;
+    if (int result = in.read(data.get(), count); result != 0) {
+      message += "rbd: failed to decode write data\n";
+      return result;
+    }
     const uint64_t offset = record.offset + at;
     const int result = is_zero(data.get(), count) ? flow.zero(offset, count) : flow.write(offset, std::move(data), 0, count);
     if (result != 0) return result;
@@ -86,7 +87,7 @@ int apply_diff(InStream& in, int version, const Image& image, uint64_t total, Pr
         result = flow.drain();
         if (result == 0) result = rbd_resize(image.handle(), record.size);
         break;
-      case 'w': result = write_piece(in, record, buffers, flow); break;
+      case 'w': result = write_piece(in, record, buffers, flow, message); break;
       default: result = flow.zero(record.offset, record.length); break;
     }
     if (result < 0) return result;

@@ -52,14 +52,11 @@ int run_import_diff(rados_t cluster, const std::vector<std::string>& argv) {
   Source source(path);
   if (source.error() != 0) throw Failure{-source.error(), "rbd: error opening " + path + "\n"};
   InStream in(source.fd());
-  const int version = DiffReader::banner(in);
-  if (version < 0) {
-    const char* why = version == -EINVAL ? "rbd: invalid or unexpected diff banner\n" : "rbd: failed to decode diff banner\n";
-    throw Failure{-version, why + failure("import-diff failed", version).text};
-  }
+  // As the real one: the second version is part of whole images only.
+  if (int wrong = read_banner(in, diff_banner_v1); wrong != 0) throw Failure{-wrong, banner_message(wrong) + failure("import-diff failed", wrong).text};
   Progress progress("Importing image diff", !words.has("no-progress"));
   std::string message;
-  int result = apply_diff(in, version, image, source.size(), progress, message);
+  int result = apply_diff(in, 1, image, source.size(), progress, message);
   if (int closed = image.close(); result == 0) result = closed;
   if (result == 0) {
     progress.finish();

@@ -13,8 +13,11 @@
 namespace cbd::hooks {
 namespace {
 
-constexpr size_t banner_bytes = sizeof(diff_banner_v1) - 1;
-constexpr uint64_t most_text_bytes = 4096;
+// Adds what could not be read; hands the result on.
+int decoded(int result, std::string& message, const char* what) {
+  if (result != 0 && result != -EINTR) message += std::string("rbd: failed to decode ") + what + "\n";
+  return result;
+}
 
 }  // namespace
 
@@ -47,10 +50,10 @@ int InStream::number(uint64_t& value, size_t bytes) {
   return result;
 }
 
-int InStream::text(std::string& value) {
+int InStream::text(std::string& value, uint64_t most) {
   uint64_t length = 0;
   if (int result = number(length, 4); result != 0) return result;
-  if (length > most_text_bytes) return -EINVAL;
+  if (length > most) return -EINVAL;
   value.resize(length);
   return read(value.data(), length);
 }
@@ -65,47 +68,47 @@ int InStream::skip(uint64_t length) {
   return 0;
 }
 
-int DiffReader::banner(InStream& in, std::string* found) {
-  char head[banner_bytes];
-  if (int result = in.read(head, banner_bytes); result != 0) return result;
-  if (found != nullptr) found->assign(head, banner_bytes);
-  if (memcmp(head, diff_banner_v1, banner_bytes) == 0) return 1;
-  return memcmp(head, diff_banner_v2, banner_bytes) == 0 ? 2 : -EINVAL;
+int read_banner(InStream& in, std::string_view banner, std::string* found) {
+  std::string head(banner.size(), '\0');
+  if (int result = in.read(head.data(), head.size()); result != 0) return result;
+  const bool is_right = head == banner;
+  if (found != nullptr) *found = std::move(head);
+  return is_right ? 0 : -EINVAL;
+}
+
+std::string banner_message(int result) {
+  return result == -EINVAL ? "rbd: invalid or unexpected diff banner\n" : result == -EINTR ? "" : "rbd: failed to decode diff banner\n";
 }
 
 int DiffReader::next(DiffRecord& record, std::string& message) {
   for (;;) {
     record = DiffRecord();
     uint64_t length = 0;
-    if (int result = in_->read(&record.tag, 1); result != 0) return result;
-    if (record.tag == 'e') return 0;
+    if (int result = decoded(in_->read(&record.tag, 1), message, "tag"); result != 0 || record.tag == 'e') return result;
     if (version_ == 2) {
-      if (int result = in_->number(length, 8); result != 0) return result;
+      if (int result = decoded(in_->number(length, 8), message, "tag length"); result != 0) return result;
     }
     switch (record.tag) {
-      case 'f':
-      case 't': return in_->text(record.name);
-      case 's': return in_->number(record.size, 8);
+      case 'f': return decoded(in_->text(record.name), message, "start snap name");
+      case 't': return decoded(in_->text(record.name), message, "end snap name");
+      case 's': return decoded(in_->number(record.size, 8), message, "image size");
       case 'w':
       case 'z':
-        if (int result = in_->number(record.offset, 8); result != 0) return result;
-        return in_->number(record.length, 8);
-      case 'p':
-        if (version_ == 2) {
-          // Says that it has eight bytes and has one, in what Ceph writes and reads.
-          char flag = 0;
-          int result = in_->read(&flag, 1);
-          record.flag = flag != 0;
-          return result;
-        }
-        [[fallthrough]];
+        if (int result = decoded(in_->number(record.offset, 8), message, "IO length"); result != 0) return result;
+        return decoded(in_->number(record.length, 8), message, "IO length");
+      case 'p': {
+        // Says in the second version that it has eight bytes and has one, in what Ceph writes and reads.
+        char flag = 0;
+        int result = decoded(in_->read(&flag, 1), message, "snap protection status");
+        record.flag = flag != 0;
+        return result;
+      }
       default: break;
     }
     if (version_ != 2) {
-      message = "unrecognized tag byte " + std::to_string(static_cast<unsigned char>(record.tag)) + " in stream; aborting\n";
+      message += "unrecognized tag byte " + std::to_string(static_cast<unsigned char>(record.tag)) + " in stream; aborting\n";
       return -EINVAL;
     }
-    // The second version tells how long what we do not know is.
     if (int result = in_->skip(length); result != 0) return result;
   }
 }

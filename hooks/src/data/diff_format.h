@@ -24,7 +24,8 @@ class InStream {
   // Each: 0, -EBADMSG where the stream ends too soon, -errno, -EINTR where the user wants no more.
   int read(char* into, size_t length);
   int number(uint64_t& value, size_t bytes);
-  int text(std::string& value);
+  // -EINVAL where it says that it is longer than `most`.
+  int text(std::string& value, uint64_t most = 4096);
   int skip(uint64_t length);
   // Bytes that were read.
   uint64_t position() const { return position_; }
@@ -33,6 +34,11 @@ class InStream {
   int fd_;
   uint64_t position_ = 0;
 };
+
+// Reads a banner: 0, -EBADMSG (too short), -EINVAL (another). `found`, where not null, gets what stands there.
+int read_banner(InStream& in, std::string_view banner, std::string* found = nullptr);
+// What rbd says of a banner that read_banner did not take.
+std::string banner_message(int result);
 
 struct DiffRecord {
   char tag = 0;
@@ -45,10 +51,8 @@ struct DiffRecord {
 class DiffReader {
  public:
   DiffReader(InStream& in, int version) : in_(&in), version_(version) {}
-  // Reads the banner: the version, or -EBADMSG (too short), -EINVAL (another).
-  // `found`, where not null, gets what stands there.
-  static int banner(InStream& in, std::string* found = nullptr);
-  // The next record. 0 or -errno; -EINVAL with `message` set for an unknown tag.
+  // The next record. 0 or -errno, with `message` set as rbd words it. Ceph passes over records that it does not know in the
+  // second version, which tells how long they are.
   int next(DiffRecord& record, std::string& message);
 
  private:

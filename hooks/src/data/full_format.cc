@@ -11,7 +11,7 @@ namespace {
 
 constexpr char image_banner[] = "rbd image v2\n";
 constexpr char diffs_banner[] = "rbd image diffs v2\n";
-constexpr uint64_t most_head_bytes = uint64_t{1} << 20;
+constexpr uint64_t most_value_bytes = uint64_t{4} << 20;
 
 void put_record(std::string& into, char tag, const std::string& content) {
   into += tag;
@@ -25,33 +25,43 @@ void put_number_record(std::string& into, char tag, uint64_t value) {
   put_record(into, tag, content);
 }
 
-// 0, -EINVAL where another stands there, or -errno.
-int expect_banner(InStream& in, const char* banner) {
-  std::string found(strlen(banner), '\0');
-  if (int result = in.read(found.data(), found.size()); result != 0) return result;
-  return found == banner ? 0 : -EINVAL;
+// Adds what could not be read; hands the result on.
+int decoded(int result, std::string& message, const char* what) {
+  if (result != 0 && result != -EINTR) message += std::string("rbd: failed to decode ") + what + "\n";
+  return result;
 }
 
-// One record of the head; false at its end. Unknown ones are passed over, for they say how long they are.
-int read_record(InStream& in, ImageHead& head, bool& is_end) {
+// A record says how long it is, and must be just that long.
+int fits(bool does_fit, char tag, std::string& message) {
+  if (!does_fit) message += std::string("rbd: the record '") + tag + "' in the image properties zone is not as long as it says\n";
+  return does_fit ? 0 : -EINVAL;
+}
+
+int read_metadata(InStream& in, uint64_t length, ImageHead& head, std::string& message) {
+  std::pair<std::string, std::string> entry;
+  if (int result = decoded(in.text(entry.first), message, "metadata key"); result != 0) return result;
+  if (int result = decoded(in.text(entry.second, most_value_bytes), message, "metadata value"); result != 0) return result;
+  if (int result = fits(length == 2 * sizeof(uint32_t) + entry.first.size() + entry.second.size(), 'M', message); result != 0) return result;
+  head.metadata.push_back(std::move(entry));
+  return 0;
+}
+
+// One record of the head; `is_end` at its end. Unknown ones are passed over, for they say how long they are.
+int read_record(InStream& in, ImageHead& head, bool& is_end, std::string& message) {
   char tag = 0;
-  if (int result = in.read(&tag, 1); result != 0) return result;
+  if (int result = decoded(in.read(&tag, 1), message, "tag"); result != 0) return result;
   is_end = tag == 'E';
   if (is_end) return 0;
   uint64_t length = 0;
-  if (int result = in.number(length, 8); result != 0) return result;
-  if (length > most_head_bytes) return -EINVAL;
-  uint64_t* number = tag == 'O' ? &head.order : tag == 'T' ? &head.features : tag == 'U' ? &head.stripe_unit : tag == 'C' ? &head.stripe_count : nullptr;
-  if (number != nullptr && length >= 8) {
-    if (int result = in.number(*number, 8); result != 0) return result;
-    return in.skip(length - 8);
+  if (int result = decoded(in.number(length, 8), message, "tag length"); result != 0) return result;
+  if (tag == 'M') return read_metadata(in, length, head, message);
+  std::optional<uint64_t>* number = tag == 'O' ? &head.order : tag == 'T' ? &head.features : tag == 'U' ? &head.stripe_unit : tag == 'C' ? &head.stripe_count : nullptr;
+  if (number != nullptr) {
+    if (int result = fits(length == 8, tag, message); result != 0) return result;
+    return decoded(in.number(number->emplace(), 8), message, "image option");
   }
-  if (tag != 'M') return in.skip(length);
-  std::pair<std::string, std::string> entry;
-  if (int result = in.text(entry.first); result != 0) return result;
-  if (int result = in.text(entry.second); result != 0) return result;
-  head.metadata.push_back(std::move(entry));
-  return 0;
+  message += std::string("rbd: invalid tag in image properties zone: ") + tag + "Skip it.\n";
+  return decoded(in.skip(length), message, "tag");
 }
 
 }  // namespace
@@ -90,23 +100,34 @@ int write_full(const Image& image, const Pool& pool, const std::string& name, in
 }
 
 int read_full_head(InStream& in, ImageHead& head, std::string& message) {
-  int result = expect_banner(in, image_banner);
-  if (result != 0) message = result == -EINVAL ? "rbd: invalid or unexpected diff banner\nrbd: import header failed.\n" : "rbd: failed to decode diff banner\nrbd: import header failed.\n";
-  for (bool is_end = false; result == 0 && !is_end;) result = read_record(in, head, is_end);
-  if (result != 0) return result;
-  result = expect_banner(in, diffs_banner);
-  if (result != 0) message = "rbd: invalid or unexpected image diffs banner\nrbd: import header failed.\n";
-  return result != 0 ? result : in.number(head.diffs, 8);
+  int result = read_banner(in, image_banner);
+  if (result != 0) message = banner_message(result);
+  for (bool is_end = false; result == 0 && !is_end;) result = read_record(in, head, is_end, message);
+  if (result != 0) {
+    message += "rbd: import header failed.\n";
+    return result;
+  }
+  result = read_banner(in, diffs_banner);
+  if (result != 0) message += banner_message(result);
+  if (result == 0) result = decoded(in.number(head.diffs, 8), message, "diff count");
+  if (result != 0) message += "rbd: failed to import image\n";
+  return result;
 }
 
 int read_full_diffs(InStream& in, const ImageHead& head, const Image& image, uint64_t total, Progress& progress, std::string& message) {
   for (const auto& [key, value] : head.metadata) {
-    if (int result = rbd_metadata_set(image.handle(), key.c_str(), value.c_str()); result < 0) return result;
+    if (int result = rbd_metadata_set(image.handle(), key.c_str(), value.c_str()); result < 0) {
+      message += failure("failed to set image-meta " + key, result).text;
+      return result;
+    }
   }
   for (uint64_t at = 0; at < head.diffs; ++at) {
-    const int version = DiffReader::banner(in);
-    if (version < 0) return version;
-    if (int result = apply_diff(in, version, image, total, progress, message); result != 0) return result;
+    int result = read_banner(in, diff_banner_v2);
+    if (result != 0) message += banner_message(result);
+    if (result == 0) result = apply_diff(in, 2, image, total, progress, message);
+    if (result == 0) continue;
+    message += failure("import-diff failed", result == -EBADMSG ? short_stream : result).text + "rbd: failed to import image\n";
+    return result;
   }
   return 0;
 }

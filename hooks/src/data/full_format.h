@@ -2,6 +2,8 @@
 // and one for the head.
 #pragma once
 
+#include <cerrno>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,9 +13,12 @@
 
 namespace cbd::hooks {
 
+// What the real rbd gives for a whole image that ends too soon.
+constexpr int short_stream = -EDOM;
+
 // What an image is like, as the head of such a stream tells it.
 struct ImageHead {
-  uint64_t order = 0, features = 0, stripe_unit = 0, stripe_count = 0;
+  std::optional<uint64_t> order, features, stripe_unit, stripe_count;
   std::vector<std::pair<std::string, std::string>> metadata;
   // How many differences follow.
   uint64_t diffs = 0;

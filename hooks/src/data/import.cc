@@ -97,12 +97,12 @@ Spec destination(const Words& words, const std::string& path) {
 
 // The new image is like the exported one where the command line says nothing else.
 void take_head(const ImageHead& head, Shape& shape) {
-  auto otherwise = [&](int option, uint64_t value) {
-    if (value != 0 && !shape.has(option)) shape.set(option, value);
+  auto otherwise = [&](int option, std::optional<uint64_t> value) {
+    if (value && !shape.has(option)) shape.set(option, *value);
   };
   otherwise(RBD_IMAGE_OPTION_ORDER, head.order);
-  otherwise(RBD_IMAGE_OPTION_FEATURES, head.features & ~(RBD_FEATURES_INTERNAL | RBD_FEATURE_DATA_POOL));
-  if (head.features & RBD_FEATURE_STRIPINGV2) {
+  if (head.features) otherwise(RBD_IMAGE_OPTION_FEATURES, *head.features & ~(RBD_FEATURES_INTERNAL | RBD_FEATURE_DATA_POOL));
+  if (head.features.value_or(0) & RBD_FEATURE_STRIPINGV2) {
     otherwise(RBD_IMAGE_OPTION_STRIPE_UNIT, head.stripe_unit);
     otherwise(RBD_IMAGE_OPTION_STRIPE_COUNT, head.stripe_count);
   }
@@ -140,6 +140,11 @@ int run_import(rados_t cluster, const std::vector<std::string>& argv) {
   ImageHead head;
   int result = source.error();
   if (result != 0) message = "rbd: cannot import a directory\n";
+  if (result == 0 && !source.is_stream() && source.size() == 0) {
+    // As the real one, which asks a file without bytes for its size as a device.
+    result = -ENOTTY;
+    message = "rbd: unable to get size of file/block device\n";
+  }
   if (result == 0 && is_full) result = read_full_head(in, head, message);
   if (result == 0) {
     if (is_full) take_head(head, shape);
@@ -155,14 +160,13 @@ int run_import(rados_t cluster, const std::vector<std::string>& argv) {
       if (result != 0) remove_half(pool, spec.image);
     }
   }
+  fputs(message.c_str(), stderr);
   if (result == 0) {
     progress.finish();
     return 0;
   }
-  fputs(message.c_str(), stderr);
   progress.fail();
-  // What the real rbd gives for a stream that ends too soon.
-  throw failure("import failed", result == -EBADMSG ? -EDOM : result);
+  throw failure("import failed", result == -EBADMSG ? short_stream : result);
 }
 
 }  // namespace cbd::hooks

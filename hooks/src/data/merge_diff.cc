@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <vector>
 
 #include "data/commands.h"
@@ -20,27 +21,41 @@ const std::vector<Option> options = {{"path"}, {"no-progress", 0, true}};
 // One of the two differences: what is at its head, and the range at which it stands.
 class Side {
  public:
-  Side(const std::string& path, const char* which) : source_(path), in_(source_.fd()), reader_(in_, 1) {
+  Side(const std::string& path, const char* which) : source_(path), in_(source_.fd()), reader_(in_, 1), which_(which) {
     if (source_.error() != 0) throw Failure{-source_.error(), "rbd: error opening " + path + "\n"};
     std::string found;
-    version_ = DiffReader::banner(in_, &found);
-    if (version_ == -EINVAL) throw Failure{EINVAL, "invalid banner '" + found + "', expected '" + diff_banner_v1 + "'\nrbd: failed to parse " + which + " diff header\n"};
-    if (version_ < 0) throw Failure{-version_, std::string("rbd: failed to parse ") + which + " diff header\n"};
-    reader_ = DiffReader(in_, version_);
+    const int wrong = read_banner(in_, diff_banner_v1, &found);
+    if (wrong == -EINVAL) throw Failure{EINVAL, "invalid banner '" + found + "', expected '" + diff_banner_v1 + "'\nrbd: failed to parse " + which + " diff header\n"};
+    if (wrong != 0) throw Failure{wrong == -EBADMSG ? EDOM : -wrong, std::string("rbd: failed to parse ") + which + " diff header\n"};
   }
 
-  // Reads up to the first range. 0 or -errno.
+  // Reads up to the first range, which begin() judges. 0 or -errno.
   int read_head() {
     for (;;) {
-      if (int result = advance(); result != 0) return result;
+      const int result = reader_.next(range, message);
+      const bool is_in_head = strchr("fts", range.tag) != nullptr;  // a tag that is not there is 0, and in it
+      if (result != 0 && is_in_head) return says("failed to parse", "diff header", result);
+      first_result_ = result;
+      if (result != 0) return 0;
       switch (range.tag) {
         case 'f': from = range.name; break;
         case 't': to = range.name; break;
-        case 'p': is_protected = range.flag; break;
         case 's': size = range.size; break;
         default: return 0;
       }
     }
+  }
+
+  // 0 where a sound range or the end comes first, or -errno.
+  int begin() {
+    if (first_result_ != 0 && first_result_ != -EINVAL) return says("failed to read", "diff data chunk header", first_result_);
+    return range.tag == 'e' || (first_result_ == 0 && is_sound()) ? 0 : refuse_chunk();
+  }
+
+  // The image grows behind this difference: what it grows by reads as zeroes, whatever was there before.
+  void grow_to(uint64_t later_size) {
+    grown_ = later_size;
+    if (range.tag == 'e') show_growth(size);
   }
 
   bool has_range() const { return range.tag == 'w' || range.tag == 'z'; }
@@ -62,23 +77,49 @@ class Side {
 
   uint64_t position() const { return in_.position(); }
   uint64_t length() const { return source_.size(); }
-  int version() const { return version_; }
 
   std::string from, to, message;
   uint64_t size = 0;
-  bool is_protected = false;
   DiffRecord range;
 
  private:
-  // To the next range; those of no length are passed over.
+  // Adds what the real one says of a wrong diff, and gives its errno for one that ends too soon.
+  int says(const char* verb, const char* what, int result) {
+    message = std::string("rbd: ") + verb + " " + which_ + " " + what + "\n";
+    return result == -EBADMSG ? -EDOM : result;
+  }
+
+  // Its end is behind its beginning.
+  bool is_sound() const { return has_range() && end() > range.offset; }
+
+  int refuse_chunk() { return says("failed to read", "diff data chunk header", -EOPNOTSUPP); }
+
+  // To the next range, which begins where the last one ended or later.
   int advance() {
     const uint64_t before = range.offset;
-    do {
-      if (int result = reader_.next(range, message); result != 0) return result;
-    } while (has_range() && range.length == 0);
-    if (!has_range() || range.offset >= before) return 0;
-    message = "the ranges of a diff are not in order (of an image with striping?), aborting\n";
-    return -EINVAL;
+    if (is_at_end_) {
+      range = DiffRecord();
+      return 0;
+    }
+    if (int result = reader_.next(range, message); result != 0) return says("failed to read", "diff data chunk header", result);
+    if (range.tag == 'e') {
+      show_growth(std::max(before, size));
+      return 0;
+    }
+    if (!is_sound()) return refuse_chunk();
+    if (range.offset >= before) return 0;
+    message = std::string("rbd: out-of-order offset from ") + which_ + " diff (" + std::to_string(before) + " > " + std::to_string(range.offset) + ")\n";
+    return -EOPNOTSUPP;
+  }
+
+  // Behind the last range.
+  void show_growth(uint64_t from) {
+    is_at_end_ = true;
+    range = DiffRecord();
+    if (from >= grown_) return;
+    range.tag = 'z';
+    range.offset = from;
+    range.length = grown_ - from;
   }
 
   int carry(uint64_t length, DiffWriter* writer) {
@@ -86,6 +127,10 @@ class Side {
     while (length > 0) {
       const uint64_t now = std::min<uint64_t>(length, buffer.size());
       int result = in_.read(buffer.data(), now);
+      if (result == -EBADMSG) {
+        message = "rbd: failed to merge diff chunk\n";
+        return -EDOM;
+      }
       if (result == 0 && writer != nullptr) result = writer->data({buffer.data(), now});
       if (result != 0) return result;
       length -= now;
@@ -96,7 +141,10 @@ class Side {
   Source source_;
   InStream in_;
   DiffReader reader_;
-  int version_;
+  const char* which_;
+  int first_result_ = 0;
+  uint64_t grown_ = 0;
+  bool is_at_end_ = false;
 };
 
 int merge(Side& first, Side& second, DiffWriter& writer, Progress& progress) {
@@ -126,11 +174,14 @@ int merge_files(const std::string& one, const std::string& two, const std::strin
     first.message = "The first TO snapshot must be equal with the second FROM snapshot, aborting\n";
     result = -EINVAL;
   }
+  if (result == 0) result = first.begin();
+  if (result == 0) result = second.begin();
   if (result == 0) {
     Target target(path);
     if (target.error() != 0) throw Failure{-target.error(), "rbd: error create " + path + "\n"};
-    DiffWriter writer(target.fd(), std::min(first.version(), second.version()));
-    result = writer.head(first.from, second.to, second.is_protected, second.size);
+    first.grow_to(second.size);
+    DiffWriter writer(target.fd(), 1);
+    result = writer.head(first.from, second.to, false, second.size);
     if (result == 0) result = merge(first, second, writer, progress);
     if (result == 0) result = target.finish();
   }
