@@ -94,7 +94,8 @@ async function copyBelow(ctx: Context, record: ImageRecord, borders: readonly Bo
   const size = Math.max(length, record.size);
   const layer = await makeLayer(ctx, { pool: record.dataPool ?? record.pool, image: record.id, kind: 'plain', size });
   try {
-    await copyChain(ctx, { link: first.link, length }, layer.record, onProgress);
+    // As much as any of them shows: since the image was shrunk a snapshot of it may show more than it does.
+    await copyChain(ctx, { link: { layer: first.link.layer, overlap: length }, length }, layer.record, onProgress);
   } catch (error) {
     await layer.abandon();
     throw error;

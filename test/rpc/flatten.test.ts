@@ -36,6 +36,24 @@ for (const backend of backends) t.test(`on ${backend}`, async (t) => {
     t.strictSame((await a.call('snap.list', { handle: 1 }))['snaps'], [], 'the snapshot in the trash went with its last clone');
   });
 
+  t.test('a snapshot that shows more of the parent than the image does since it was shrunk keeps all of it', async (t) => {
+    await a.change('snap.create', { handle: 1, name: 'whole' });
+    await a.change('clone', { at, image: 'base', snap: 'whole', to: at, name: 'shrunk', options: { cloneFormat: 2 } });
+    await a.call('image.open', { at, name: 'shrunk', handle: 3 });
+    await a.change('snap.create', { handle: 3, name: 'before' });
+    await a.change('image.resize', { handle: 3, size: 1 * MiB, allowShrink: true });
+    await a.change('snap.create', { handle: 3, name: 'after' });
+    await a.change('flatten', { handle: 3 });
+    const [flat] = layersOf(await a.call('image.open', { at, name: 'shrunk', snap: 'before', handle: 4, readOnly: true }));
+    t.match(flat, { kind: 'plain', size, inherited: false });
+    t.ok((await d.volumes().read(volumeOf(flat), 0, size)).equals(await d.volumes().read(volumeOf(base), 0, size)));
+    await a.call('image.close', { handle: 4 });
+    for (const name of ['before', 'after']) await a.change('snap.remove', { handle: 3, name });
+    await a.call('image.close', { handle: 3 });
+    await a.change('image.remove', { at, name: 'shrunk' });
+    await a.change('snap.remove', { handle: 1, name: 'whole' });
+  });
+
   t.test('a chain whose middle nobody else sees becomes shorter, and reads the same', async (t) => {
     await a.call('layer.own', { handle: 1, mode: 'write' });
     await a.change('snap.create', { handle: 1, name: 'kept' });
