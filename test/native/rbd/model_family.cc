@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <thread>
 
+#include "rbd/model_diff.h"
 #include "tap.h"
 
 namespace cbd::test {
@@ -64,7 +65,7 @@ bool Family::step(uint64_t operations) {
     case 33: return resize(image);
     case 34: return reopen(image);
     case 35: return toggle_protection(image) && rename_snapshot(image);
-    case 36: return compare_diff(image);
+    case 36: return compare_diff(image) && compare_diff(image);
     case 37: return images_.size() < kMostImages ? random_() % 4 == 0 ? create() : deep_copy(image) : remove(index);
     case 38: return remove(index);
     default: {
@@ -78,7 +79,7 @@ bool Family::create() {
   auto image = std::make_unique<ModelImage>();
   image->name = fresh_name();
   image->bytes.assign(300000 + random_() % 1200000, 0);
-  int order = 0;
+  int order = 13 + static_cast<int>(random_() % 10);
   if (!CHECK_EQ(rbd_create2(clients_.io[0], image->name.c_str(), image->bytes.size(), RBD_FEATURE_LAYERING, &order), 0)) return false;
   images_.push_back(std::move(image));
   return open(*images_.back());
@@ -213,6 +214,7 @@ bool Family::clone(ModelImage& image) {
   child->bytes = snap->bytes;
   child->parent = image.name;
   child->parent_snap = snap->name;
+  child->was_cloned = true;
   child->format = snap->is_protected && random_() % 2 ? 1 : 2;
   rbd_image_options_t options;
   rbd_image_options_create(&options);
@@ -276,39 +278,26 @@ bool Family::remove(size_t index) {
   return true;
 }
 
-namespace {
-
-struct Span {
-  uint64_t begin, end;
-  bool exists;
-};
-
-int note_span(uint64_t offset, size_t length, int exists, void* spans) {
-  static_cast<std::vector<Span>*>(spans)->push_back({offset, offset + length, exists != 0});
-  return 0;
-}
-
-}  // namespace
-
-// Whatever differs between a snapshot and the image by bytes differs by rbd_diff_iterate2 too, and what is said to be gone is zero.
+// What is said of the image, or of one of its snapshots, since an older snapshot or since nothing.
 bool Family::compare_diff(ModelImage& image) {
-  ModelSnap* snap = any_snap(image);
-  if (snap == nullptr) return true;
-  std::vector<Span> spans;
-  if (!CHECK_EQ(rbd_diff_iterate2(any_handle(image), snap->name.c_str(), 0, image.bytes.size(), 1, 0, note_span, &spans), 0)) return false;
-  const uint64_t both = std::min(image.bytes.size(), snap->bytes.size());
-  auto span = spans.begin();
-  for (uint64_t at = 0; at < both; at += kBlock) {
-    const uint64_t end = std::min(at + kBlock, both);
-    const bool differs = !std::equal(image.bytes.begin() + static_cast<long>(at), image.bytes.begin() + static_cast<long>(end), snap->bytes.begin() + static_cast<long>(at));
-    while (span != spans.end() && span->end <= at) ++span;
-    const bool is_shown = span != spans.end() && span->begin <= at;
-    if (differs && !is_shown) return CHECK(is_shown);
-    if (!is_shown || span->exists) continue;
-    const bool is_zero = std::all_of(image.bytes.begin() + static_cast<long>(at), image.bytes.begin() + static_cast<long>(end), [](unsigned char b) { return b == 0; });
-    if (!is_zero) return CHECK(is_zero);
+  // The newer one: the image itself where it is past the last.
+  const size_t newer = random_() % (image.snaps.size() + 1);
+  const size_t older = random_() % (newer + 1);  // `newer` itself: since nothing
+  DiffCase diff;
+  diff.after = newer == image.snaps.size() ? &image.bytes : &image.snaps[newer].bytes;
+  diff.has_parent = image.was_cloned;
+  if (older < newer) {
+    diff.from = image.snaps[older].name;
+    diff.before = &image.snaps[older].bytes;
   }
-  return true;
+  if (newer == image.snaps.size()) {
+    diff.handle = any_handle(image);
+    return diffs_hold(diff, random_);
+  }
+  if (!CHECK_EQ(rbd_open_read_only(clients_.io[random_() % 2], image.name.c_str(), &diff.handle, image.snaps[newer].name.c_str()), 0)) return false;
+  const bool good = diffs_hold(diff, random_);
+  rbd_close(diff.handle);
+  return good;
 }
 
 bool Family::verify(ModelImage& image, const ModelSnap& snap) {

@@ -33,6 +33,7 @@ struct ModelImage {
   Bytes bytes;
   std::vector<ModelSnap> snaps;
   std::string parent, parent_snap;  // of a clone that was not flattened
+  bool was_cloned = false;
   int format = 0;
   rbd_image_t open[2] = {};  // by each client
 };

@@ -22,6 +22,7 @@ struct Slice {
   uint64_t begin;
   Bytes bytes, touched;
   uint64_t image_size;
+  uint64_t object_size;
 };
 
 bool complain(const char* what, uint64_t offset, uint64_t length, ssize_t result) {
@@ -51,9 +52,11 @@ class Operation {
       for (uint64_t i = 0; i < length; i++) memory_[i] = static_cast<unsigned char>(value + i * 7 + (i >> 9));
     }
     if (kind_ == Kind::compare) {
-      expected_.assign(now, now + static_cast<long>(length));
+      // It stays within an object.
+      length_ = std::min(length, slice.object_size - (slice.begin + at) % slice.object_size);
+      expected_.assign(now, now + static_cast<long>(length_));
       if (random() % 2) {
-        different_ = random() % length;
+        different_ = random() % length_;
         expected_[different_] ^= 0x55;
       }
     }
@@ -205,12 +208,15 @@ bool work(rbd_image_t image, Slice& slice, uint64_t count, uint32_t seed) {
 
 bool run_round(const Round& round, Bytes& model, Bytes& touched) {
   const size_t threads = round.handles.size();
+  rbd_image_info_t info;
+  if (!CHECK_EQ(rbd_stat(round.handles[0], &info, sizeof info), 0)) return false;
   std::vector<Slice> slices(threads);
   uint64_t begin = 0;
   for (size_t t = 0; t < threads; t++) {
     uint64_t end = t + 1 == threads ? model.size() : model.size() * (t + 1) / threads / round.grain * round.grain;
     slices[t].begin = begin;
     slices[t].image_size = model.size();
+    slices[t].object_size = info.obj_size;
     slices[t].bytes.assign(model.begin() + static_cast<long>(begin), model.begin() + static_cast<long>(end));
     slices[t].touched.assign(end - begin, 0);
     begin = end;
