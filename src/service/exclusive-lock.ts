@@ -25,9 +25,12 @@ export async function acquireLock(ctx: Context, open: OpenImage): Promise<void> 
     const record: ExclusiveLockRecord = { session: open.session.id, handle: open.handle, address: open.session.address };
     tx.put(keys.exclusiveLock(open.image), record);
   }, { survives: 'process-death' });
-  // Its session may have ended while it waited for the store: what it held was released without this.
-  if (!ctx.sessions.isLive(open.session)) await dropExclusiveLock(ctx, open);
-  ctx.sessions.requireLive(open.session);
+  // It may have been closed, or its session ended, while it waited for the store: what it held was released without this.
+  if (!ctx.sessions.isOpen(open)) {
+    await dropExclusiveLock(ctx, open);
+    ctx.sessions.requireLive(open.session);
+    throw new ServiceError('EINVAL', `handle ${open.handle} was closed meanwhile`);
+  }
   await tellOthers(ctx, open, 'image.lockTaken');
 }
 

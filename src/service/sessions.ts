@@ -197,6 +197,11 @@ export class Sessions {
     return this.live.get(session.id) === session;
   }
 
+  /** False once it was closed: it can hold nothing any more. */
+  isOpen(open: OpenImage): boolean {
+    return this.isLive(open.session) && open.session.handles.get(open.handle) === open;
+  }
+
   /** ENOTCONN where the session has ended. */
   requireLive(session: Session): void {
     if (!this.isLive(session)) throw new ServiceError('ENOTCONN', `session ${session.id} has ended`);
@@ -245,8 +250,9 @@ export class Sessions {
     return this.writers.get(imageKey(image));
   }
 
+  /** Nothing comes of it where it was closed meanwhile: its lock would stay for ever. */
   setWriter(open: OpenImage): void {
-    this.writers.set(imageKey(open.image), open);
+    if (this.isOpen(open)) this.writers.set(imageKey(open.image), open);
   }
 
   /** It is the writer no more, if it was. */

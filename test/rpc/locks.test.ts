@@ -98,6 +98,18 @@ for (const backend of backends) t.test(`on ${backend}`, async (t) => {
     t.strictSame((await a.call('image.xlock.owners', { handle: 1 }))['owners'], []);
   });
 
+  t.test('who closes the image at once after a write, or while it asks for the lock, leaves no lock behind', async (t) => {
+    const b = await another();
+    for (let round = 0; round < 50; round++) {
+      // Answers may come in any order; nothing waits for the notification in a client.
+      const last = round % 2 === 0 ? b.call('image.wrote', { handle: 1 }) : b.code('image.xlock.acquire', { handle: 1 });
+      await Promise.allSettled([last, b.call('image.close', { handle: 1 })]);
+      t.strictSame((await a.call('image.lock.list', { handle: 1 }))['lockers'], [], `round ${round}`);
+      await b.call('image.open', { at, name: 'l', handle: 1 });
+    }
+    await b.close();
+  });
+
   t.test('after a restart of the daemon a session comes back with its handles, its locks and its id', async (t) => {
     t.equal(await lock(a, 'mine', '', true), 0);
     await d.restart();
