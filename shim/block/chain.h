@@ -16,6 +16,7 @@
 namespace cbd::block {
 
 struct LayerSet;
+class PlainExtents;
 
 class Chain : public Device {
  public:
@@ -69,8 +70,8 @@ class Chain : public Device {
   // The layers, when there is leave to read; waits for it.
   int readable(std::shared_ptr<const LayerSet>& set);
   // Appends to `out`, whose members from `from` on may be joined.
-  int known_extents(const LayerSet& set, uint64_t offset, uint64_t end, std::vector<Extent>& out,
-                    size_t from);
+  int known_extents(const LayerSet& set, uint64_t offset, uint64_t end, PlainExtents& plain,
+                    std::vector<Extent>& out, size_t from);
 
   const Hook hook_;
   std::atomic<uint64_t> size_{0};

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include <algorithm>
+#include <map>
 
 #include "block/blocking.h"
 #include "block/chain_state.h"
@@ -10,6 +11,18 @@
 namespace cbd::block {
 
 using layer::block_bytes;
+
+// What the volumes of plain layers say of a range of bytes, each asked once: CurveBS's have to ask the daemon.
+class PlainExtents {
+ public:
+  PlainExtents(uint64_t begin, uint64_t end) : begin_(begin), end_(end) {}
+  // `found` is good as long as this is. Returns 0 or -errno.
+  int of(Layer& layer, const std::vector<Extent>*& found);
+
+ private:
+  const uint64_t begin_, end_;
+  std::map<const Layer*, std::vector<Extent>> known_;
+};
 
 namespace {
 
@@ -46,21 +59,20 @@ int resolve_now(std::mutex& lock, const LayerSet& set, size_t first, size_t last
 }
 
 // What a volume says of the data that a piece points at.
-int data_extents(const Piece& piece, std::vector<Extent>& out, size_t from) {
+int data_extents(const Piece& piece, PlainExtents& plain, std::vector<Extent>& out, size_t from) {
   Layer& layer = *piece.layer;
   if (layer.is_cow) {
     add(out, from, Extent::Kind::data, piece.offset, piece.length);
     return 0;
   }
-  const uint64_t end = std::min(piece.offset + piece.length, layer.volume->size());
-  std::vector<Extent> inner;
-  if (end > piece.offset) {
-    const uint64_t grain = layer.volume->block_size();
-    if (int rc = layer.volume->extents(piece.offset, (end - piece.offset) / grain * grain, inner)) return rc;
-  }
+  const std::vector<Extent>* inner = nullptr;
+  if (int rc = plain.of(layer, inner)) return rc;
   const uint64_t stop = piece.offset + piece.length;
   uint64_t at = piece.offset;
-  for (const Extent& e : inner) {
+  auto first = std::partition_point(inner->begin(), inner->end(),
+                                    [&](const Extent& e) { return e.offset + e.length <= at; });
+  for (; first != inner->end() && first->offset < stop; ++first) {
+    const Extent& e = *first;
     if (e.kind != Extent::Kind::data) continue;
     // A block that has any data is data.
     const uint64_t begin = std::max(at, e.offset / block_bytes * block_bytes);
@@ -75,6 +87,15 @@ int data_extents(const Piece& piece, std::vector<Extent>& out, size_t from) {
 }
 
 }  // namespace
+
+int PlainExtents::of(Layer& layer, const std::vector<Extent>*& found) {
+  auto [known, is_new] = known_.try_emplace(&layer);
+  found = &known->second;
+  const uint64_t end = std::min(end_, layer.volume->size());
+  if (!is_new || end <= begin_) return 0;
+  const uint64_t grain = layer.volume->block_size();
+  return layer.volume->extents(begin_, (end - begin_) / grain * grain, known->second);
+}
 
 int Chain::readable(std::shared_ptr<const LayerSet>& set) {
   State& s = state_.get();
@@ -110,21 +131,22 @@ int Chain::extents(uint64_t offset, uint64_t length, std::vector<Extent>& out) {
   if (!length) return 0;
   if (int rc = readable(set)) return rc;
   const size_t from = out.size();
+  PlainExtents plain(offset, end);
   for (uint64_t at = offset; at < end; at += std::min(window, end - at)) {
-    if (int rc = known_extents(*set, at, at + std::min(window, end - at), out, from)) return rc;
+    if (int rc = known_extents(*set, at, at + std::min(window, end - at), plain, out, from)) return rc;
   }
   return 0;
 }
 
-int Chain::known_extents(const LayerSet& set, uint64_t offset, uint64_t end, std::vector<Extent>& out,
-                         size_t from) {
+int Chain::known_extents(const LayerSet& set, uint64_t offset, uint64_t end, PlainExtents& plain,
+                         std::vector<Extent>& out, size_t from) {
   std::vector<Piece> pieces;
   if (int rc = resolve_now(state_.get().lock, set, 0, set.items.size(), offset, end, pieces)) return rc;
   for (const Piece& piece : pieces) {
     if (piece.kind != Piece::Kind::data) {
       const auto kind = piece.kind == Piece::Kind::zero ? Extent::Kind::zero : Extent::Kind::absent;
       add(out, from, kind, piece.offset, piece.length);
-    } else if (int rc = data_extents(piece, out, from)) {
+    } else if (int rc = data_extents(piece, plain, out, from)) {
       return rc;
     }
   }
@@ -163,6 +185,7 @@ int Chain::changes_since(Chain* from, uint64_t offset, uint64_t length, std::vec
   std::mutex& my_lock = state_.get().lock;
   std::mutex& their_lock = from ? from->state_.get().lock : my_lock;
   const size_t had = out.size();
+  PlainExtents plain(offset, end);
   std::vector<Piece> own, other;
   std::vector<Extent> now;
   for (uint64_t at = offset; at < end; at += std::min(window, end - at)) {
@@ -187,7 +210,7 @@ int Chain::changes_since(Chain* from, uint64_t offset, uint64_t length, std::vec
       if (begin >= stop) continue;
       done = stop;
       now.clear();
-      if (int rc = known_extents(*mine, begin, stop, now, 0)) return rc;
+      if (int rc = known_extents(*mine, begin, stop, plain, now, 0)) return rc;
       for (const Extent& e : now) {
         const bool is_data = e.kind == Extent::Kind::data;
         if (from || is_data)

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include <algorithm>
+
 namespace cbd::block {
 
 NebdVolume::NebdVolume(Options options) : options_(std::move(options)), size_(options_.size) {}
@@ -40,7 +42,28 @@ void NebdVolume::submit(Request& request) {
 
 int NebdVolume::extents(uint64_t offset, uint64_t length, std::vector<Extent>& out) {
   if (offset + length < offset || offset + length > size()) return -EINVAL;
-  if (length > 0) out.push_back({Extent::Kind::data, offset, length});
+  if (length == 0) return 0;
+  const size_t from = out.size();
+  const uint64_t end = offset + length;
+  std::vector<Extent> allocated;
+  if (!options_.ask_allocated || options_.ask_allocated(offset, length, allocated) != 0) {
+    out.push_back({Extent::Kind::data, offset, length});
+    return 0;
+  }
+  auto add = [&](Extent::Kind kind, uint64_t stop) {
+    if (stop <= offset) return;
+    if (out.size() > from && out.back().kind == kind) {
+      out.back().length += stop - offset;
+    } else {
+      out.push_back({kind, offset, stop - offset});
+    }
+    offset = stop;
+  };
+  for (const Extent& extent : allocated) {
+    add(Extent::Kind::zero, std::min(extent.offset, end));
+    add(Extent::Kind::data, std::min(extent.offset + extent.length, end));
+  }
+  add(Extent::Kind::zero, end);
   return 0;
 }
 

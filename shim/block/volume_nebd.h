@@ -3,14 +3,20 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "block/device.h"
 #include "block/fork_generation.h"
 #include "block/nebd_connection.h"
 
 namespace cbd::block {
+
+// Finds out what of [offset, offset + length) takes space on the cluster and appends it to `out`, in order; the rest reads as
+// zeroes. Returns 0, or -errno where nobody knows.
+using AskAllocated = std::function<int(uint64_t offset, uint64_t length, std::vector<Extent>& out)>;
 
 // All volumes of a process that are behind one socket share a connection and its thread, made on the first I/O. In a forked child
 // a volume opens itself again, under the child's own name, on its first I/O there.
@@ -25,6 +31,7 @@ class NebdVolume : public Device {
     bool add_random = true;
     nebd::Times times;
     nebd::AskLeave ask_leave;
+    AskAllocated ask_allocated;  // without it all counts as data: NEBD itself cannot tell
   };
 
   // Sends nothing yet. With options that can never work every request ends with -EINVAL.

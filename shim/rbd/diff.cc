@@ -13,8 +13,10 @@ namespace {
 
 using block::Extent;
 
-// How much of an image is looked at in one go: bounds the memory that a walk over a large image takes.
-constexpr uint64_t kWindow = uint64_t{1} << 30;
+// How much of an image is looked at in one go: bounds the memory that a walk over a large image takes. What turned out to be few
+// pieces goes on in larger ones: each may cost a question to the daemon.
+constexpr uint64_t kWindow = uint64_t{1} << 30, kLargestWindow = 16 * kWindow;
+constexpr size_t kFewPieces = 1000;
 constexpr uint64_t kBlock = 4096;
 
 using Show = int (*)(uint64_t, size_t, int, void*);
@@ -173,13 +175,16 @@ int changes_since(Image& image, block::Chain* older, uint64_t offset, uint64_t l
 int for_each_window(Image& image, uint64_t offset, uint64_t length, uint64_t window,
                     const std::function<int(const std::vector<Extent>&)>& look) {
   std::vector<Extent> extents;
+  uint64_t windows = 1;
   for (uint64_t at = offset; at < offset + length;) {
-    const uint64_t end = std::min(offset + length, (at / window + 1) * window);
+    const uint64_t end = std::min(offset + length, (at / window + windows) * window);
     extents.clear();
     int error = image.io().extents(at, end - at, extents);
     if (error == 0) error = look(extents);
     if (error != 0) return error;
     at = end;
+    const bool may_grow = extents.size() < kFewPieces && windows * 2 * window <= kLargestWindow;
+    windows = extents.size() >= kFewPieces ? 1 : may_grow ? windows * 2 : windows;
   }
   return 0;
 }

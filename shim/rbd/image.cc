@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "rbd/guard.h"
+#include "rbd/layer_questions.h"
 #include "rbd/limits.h"
 #include "rbd/operation.h"
 #include "rbd/thread.h"
@@ -84,7 +85,8 @@ Image* Image::open(const rados::IoCtx& at, const OpenTarget& target, int& error)
   const bool direct = at.client->config("rbd_cache", cache) && cache == "false";
   image->io_ = std::make_unique<ImageIo>(
       direct, [self = image.get()](bool write) { self->ask(write); },
-      [self = image.get()](const std::string& layer) { return self->layer_question(layer); },
+      Volumes::Questions{[self = image.get()](const std::string& layer) { return leave_question(self->at_.client, self->handle_, layer); },
+                         [self = image.get()](const std::string& layer) { return allocated_question(self->at_.client, self->handle_, layer); }},
       [self = image.get()](std::function<void()> then) { return self->at_.client->has_heard(self->handle_, std::move(then)); });
   image->handle_ = at.client->add_listener(image.get());
   Reply reply = at.client->call("image.open", image->target_json());
@@ -215,16 +217,6 @@ void Image::ask(bool write) {
     if (error == 0) io_->ask_again();
     completion_finished();
   });
-}
-
-block::nebd::AskLeave Image::layer_question(const std::string& layer) const {
-  return [client = at_.client, handle = handle_, layer](const block::nebd::LeaveAnswer& answer) {
-    client->call_async("layer.get", {{"handle", handle}, {"layer", layer}}, [answer](const Reply& reply) {
-      if (reply.error != 0) return answer(reply.error == -ENOENT ? -ESHUTDOWN : reply.error);
-      auto current = reply.result->find("current");
-      answer(current != reply.result->end() && *current == true ? 0 : -ESHUTDOWN);
-    });
-  };
 }
 
 void Image::give_up(const Json& params, const std::function<void(int, Json)>& answer) {

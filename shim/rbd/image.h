@@ -144,8 +144,6 @@ class Image : public control::Listener, public CompletionOwner, public control::
   int apply(const Json& json, std::vector<UniqueFd> fds, Taking taking);
   // The daemon's leave to read or write is asked for, without waiting.
   void ask(bool write);
-  // Asks the daemon whether the layer is this handle's still.
-  block::nebd::AskLeave layer_question(const std::string& layer) const;
   void give_up(const Json& params, const std::function<void(int, Json)>& answer);
   void quiesce(const Json& params, const std::function<void(int, Json)>& answer);
   void resume(const Json& params, std::vector<UniqueFd> fds);

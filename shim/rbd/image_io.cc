@@ -12,11 +12,11 @@ namespace cbd::rbd {
 using block::Op;
 using block::Request;
 
-ImageIo::ImageIo(bool direct, Ask ask, Volumes::AskLeave ask_leave, HasHeard has_heard)
+ImageIo::ImageIo(bool direct, Ask ask, Volumes::Questions questions, HasHeard has_heard)
     : ask_(std::move(ask)),
       has_heard_(std::move(has_heard)),
       ring_(std::make_shared<block::IoRing>()),
-      volumes_(ring_, direct, std::move(ask_leave)),
+      volumes_(ring_, direct, std::move(questions)),
       chain_([this](bool write) { ask_for_chain(write); }),
       align_(chain_, 0),
       throttle_(align_) {}

@@ -40,8 +40,8 @@ class ImageIo : public block::Device {
   // Whether all that the daemon said until now was taken; if not, `then` runs when it is (control::Client::has_heard).
   using HasHeard = std::function<bool(std::function<void()> then)>;
 
-  // `direct`: around the page cache. `ask_leave`: see Volumes. Without `has_heard` the daemon is never waited for.
-  ImageIo(bool direct, Ask ask, Volumes::AskLeave ask_leave, HasHeard has_heard = {});
+  // `direct`: around the page cache. `questions`: see Volumes. Without `has_heard` the daemon is never waited for.
+  ImageIo(bool direct, Ask ask, Volumes::Questions questions, HasHeard has_heard = {});
   // Nothing may be in flight.
   ~ImageIo() override;
 

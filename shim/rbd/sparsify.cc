@@ -16,6 +16,9 @@ namespace {
 using block::Extent;
 using block::Op;
 
+// How far ahead it is asked what is data; slices divide it.
+constexpr uint64_t kWindow = uint64_t{1} << 30;
+
 int run_behind_gate(ImageIo& io, Op op, uint64_t offset, uint64_t length, char* buffer) {
   IoRequest request;
   iovec vector = {buffer, length};
@@ -33,18 +36,20 @@ int run_behind_gate(ImageIo& io, Op op, uint64_t offset, uint64_t length, char* 
 // wait meanwhile, or a write could come between the look and the giving back.
 int sparsify_slice(ImageIo& io, uint64_t offset, uint64_t end, uint64_t size, char* buffer) {
   io.close_gate();
-  int error = 0;
-  std::vector<Extent> extents;
-  error = io.extents(offset, end - offset, extents);
-  const bool has_data = std::any_of(extents.begin(), extents.end(),
-                                    [](const Extent& extent) { return extent.kind == Extent::Kind::data; });
-  if (error == 0 && has_data) error = run_behind_gate(io, Op::read, offset, end - offset, buffer);
-  for (uint64_t at = offset; has_data && at < end && error == 0; at += size) {
+  int error = run_behind_gate(io, Op::read, offset, end - offset, buffer);
+  for (uint64_t at = offset; at < end && error == 0; at += size) {
     const uint64_t length = std::min(size, end - at);
     if (is_zero(buffer + (at - offset), length)) error = run_behind_gate(io, Op::zero, at, length, nullptr);
   }
   io.open_gate();
   return error;
+}
+
+// Whether any of [offset, end) is data; `extents` are in order.
+bool has_data(const std::vector<Extent>& extents, uint64_t offset, uint64_t end) {
+  auto first = std::partition_point(extents.begin(), extents.end(),
+                                    [&](const Extent& extent) { return extent.offset + extent.length <= offset; });
+  return std::any_of(first, extents.end(), [&](const Extent& extent) { return extent.kind == Extent::Kind::data && extent.offset < end; });
 }
 
 // Another process that writes could do so between the look and the giving back.
@@ -63,9 +68,18 @@ int sparsify(Image& image, size_t sparse_size, const std::function<int(uint64_t,
   const auto buffer = std::make_unique<char[]>(slice);
   const uint64_t size = image.io().size();
   image.note_write();
-  for (uint64_t at = 0; at < size; at += slice) {
+  std::vector<Extent> extents;
+  for (uint64_t at = 0, known = 0; at < size; at += slice) {
     if (report && report(at, size) < 0) return -ECANCELED;
-    if (int error = sparsify_slice(image.io(), at, std::min(at + slice, size), sparse_size, buffer.get())) return error;
+    if (at == known) {
+      // Asked before requests are held back, for it may be the daemon that is asked: what becomes data meanwhile is merely passed over.
+      known = std::min(size, at + kWindow);
+      extents.clear();
+      if (int error = image.io().extents(at, known - at, extents)) return error;
+    }
+    const uint64_t end = std::min(at + slice, size);
+    if (!has_data(extents, at, end)) continue;
+    if (int error = sparsify_slice(image.io(), at, end, sparse_size, buffer.get())) return error;
   }
   return 0;
 }

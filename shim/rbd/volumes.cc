@@ -34,7 +34,9 @@ int Volumes::open(const LayerState& layer, std::vector<UniqueFd>& fds, Volume& v
     options.block = from.block_size;
     options.add_random = false;  // the daemon did
     // A cow head is one process's at a time; whoever does not answer is fenced.
-    if (layer.is_cow && !layer.is_frozen) options.ask_leave = ask_leave_(layer.id);
+    if (layer.is_cow && !layer.is_frozen) options.ask_leave = questions_.leave(layer.id);
+    // Of a cow layer the map says it.
+    if (!layer.is_cow && questions_.allocated) options.ask_allocated = questions_.allocated(layer.id);
     volume.nebd = std::make_shared<block::NebdVolume>(std::move(options));
     volume.socket = from.socket;
     return 0;

@@ -18,11 +18,16 @@ namespace cbd::rbd {
 
 class Volumes {
  public:
-  // How a process finds out whether the layer of that id is its own to change still.
-  using AskLeave = std::function<block::nebd::AskLeave(const std::string& layer)>;
+  // What a volume of a CurveBS layer asks the daemon.
+  struct Questions {
+    // Whether the layer of that id is this process's own to change still.
+    std::function<block::nebd::AskLeave(const std::string& layer)> leave;
+    // What of it takes space.
+    std::function<block::AskAllocated(const std::string& layer)> allocated;
+  };
 
-  Volumes(std::shared_ptr<block::IoRing> ring, bool direct, AskLeave ask_leave)
-      : ring_(std::move(ring)), direct_(direct), ask_leave_(std::move(ask_leave)) {}
+  Volumes(std::shared_ptr<block::IoRing> ring, bool direct, Questions questions)
+      : ring_(std::move(ring)), direct_(direct), questions_(std::move(questions)) {}
 
   // Opens what `layers` name and is not open, closes what they do not name, and describes them for a chain. Returns 0;
   // -EIO where a volume is missing in the message. `fds` came with it.
@@ -59,7 +64,7 @@ class Volumes {
 
   std::shared_ptr<block::IoRing> ring_;
   bool direct_;
-  AskLeave ask_leave_;
+  Questions questions_;
   std::map<std::string, Volume> volumes_;
 };
 

@@ -18,6 +18,12 @@ export interface VolumeInfo {
   readonly allocated?: number;
 }
 
+/** Bytes of a volume. */
+export interface ByteRange {
+  readonly offset: number;
+  readonly length: number;
+}
+
 /** What is held below a directory. */
 export interface DirectoryUsage {
   readonly volumes: number;
@@ -119,6 +125,12 @@ export interface Backend {
   statVolume(place: Place, name: string): Promise<VolumeInfo | undefined>;
   /** Every volume in the directory, in no order. ENOENT where the directory does not exist. */
   listVolumes(place: Place): Promise<VolumeInfo[]>;
+
+  /**
+   * What of a range may hold data, in order and without overlaps; the rest of it reads as zeroes. Undefined for a volume of which nobody can
+   * tell. Only where clients cannot find out by themselves. ENOENT.
+   */
+  allocatedRanges?(place: Place, name: string, range: ByteRange): Promise<ByteRange[] | undefined>;
 
   /** How a session reaches the volume. Who (session id, its handle, its process) and `writable` are for backends whose access depends on it. ENOENT. */
   openVolume(place: Place, name: string, as: VolumeUser): Promise<VolumeAccess>;

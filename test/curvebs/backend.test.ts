@@ -328,6 +328,23 @@ t.test('what lies past the end of a shrunk image is zero to the byte, and whole 
   test.ok((cluster.nebdServer.counts.get('Read') ?? 0) < 100, 'neither segments that take no space are read, nor what was never in use');
 });
 
+t.test('what of a volume takes space is told by GiB; what a clone of CurveBS\'s own holds, nobody can tell', async (test) => {
+  const { backend, cluster, mds } = await setUp(test);
+  await backend.createDirectory(place);
+  await backend.createVolume(place, 'layer-1', 12 * GIB);
+  const ask = (offset: number, length: number): Promise<unknown> => backend.allocatedRanges(place, 'layer-1', { offset, length });
+  test.same(await ask(0, 12 * GIB), [], 'nothing, where nothing was written');
+  const inode = cluster.mds.find('/openstack/volumes/layer-1', 'cinder')!;
+  for (const offset of [GIB + 4096, 2 * GIB, 11 * GIB]) await cluster.data.write(inode.id, offset, Buffer.alloc(4096, 1));
+  test.same(await ask(0, 12 * GIB), [{ offset: GIB, length: 2 * GIB }, { offset: 11 * GIB, length: GIB }], 'whole GiB that were touched');
+  test.same(await ask(GIB + 8192, 10 * GIB - 4096), [{ offset: GIB + 8192, length: 2 * GIB - 8192 }, { offset: 11 * GIB, length: 4096 }], 'as far as they were asked for');
+  cluster.files.put({ ...inode, fileStatus: 'kFileCloneMetaInstalled', cloneSource: '/openstack/source', cloneLength: 12 * GIB });
+  test.equal(await ask(0, GIB), undefined, 'a clone reads from its source what takes no space of its own');
+  cluster.files.put(inode);
+  await cluster.stop();
+  test.equal(await refusal(test, mds.isAllocated('/openstack/volumes/layer-1', 'cinder', 0), 'MDS'), 'ETIMEDOUT', 'an MDS that is away has not said that anything is empty');
+});
+
 t.test('capacity comes from the variables, when the leader has them', async (test) => {
   const { backend } = await setUp(test, { capacity: 3000 * GIB, variablesAfterMs: HOUR_MS });
   test.equal(await refusal(test, backend.capacity(), 'capacity'), 'ETIMEDOUT');

@@ -96,6 +96,45 @@ print('good')
   test.equal(cluster.mds.find('/rbd/theirs', 'cinder'), undefined);
 });
 
+t.test('diff, du and copies pass over the GiB that nobody wrote to', async (test) => {
+  const script = `${PRELUDE}
+GIB = 1 << 30
+def parts(image, since=None):
+    found = []
+    def show(offset, length, exists):
+        if found and found[-1][1] == offset and found[-1][2] == exists:
+            found[-1][1] = offset + length
+        else:
+            found.append([offset, offset + length, exists])
+    image.diff_iterate(0, image.size(), since, show)
+    return [tuple(part) for part in found]
+rbd.RBD().create(pool, 'wide', 20 * GIB)
+with rbd.Image(pool, 'wide') as image:
+    assert parts(image) == [], 'an untouched image gives no callback'
+    image.sparsify(4096)
+    image.write(b'x', 3 * GIB + 5)
+    assert parts(image) == [(3 * GIB, 4 * GIB, True)], parts(image)
+    image.copy(pool, 'copy')
+    image.create_snap('one')
+    image.write(b'c', 7 * GIB)
+    assert parts(image, 'one') == [(7 * GIB, 7 * GIB + 4096, True)], parts(image, 'one')
+    assert parts(image) == [(3 * GIB, 4 * GIB, True), (7 * GIB, 7 * GIB + 4096, True)], parts(image)
+with rbd.Image(pool, 'copy') as image:
+    assert parts(image) == [(3 * GIB, 4 * GIB, True)], parts(image)
+    assert image.read(3 * GIB + 4, 3) == b'\\0x\\0'
+with rbd.Image(pool, 'wide') as image:
+    image.remove_snap('one')
+for name in ('wide', 'copy'):
+    rbd.RBD().remove(pool, name)
+print('good')
+`;
+  const before = cluster.nebdServer.counts.get('Read') ?? 0;
+  const { stdout, stderr } = await run(environment, '/usr/bin/python3', '-c', script);
+  test.equal(stdout, 'good\n', stderr);
+  const reads = (cluster.nebdServer.counts.get('Read') ?? 0) - before;
+  test.ok(reads < 1200, 'what was read is the GiB with data, once', { reads });
+});
+
 t.test('eight forked children of a process that has an image open each use it', async (test) => {
   const script = `${PRELUDE}
 import os

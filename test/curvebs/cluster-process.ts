@@ -10,12 +10,13 @@ import { freePort } from './cluster.js';
 export class ClusterProcess {
   private child: ChildProcess | undefined;
 
-  private constructor(readonly folder: string, private readonly environment: NodeJS.ProcessEnv, readonly mds: string) {}
+  private constructor(readonly folder: string, private readonly environment: NodeJS.ProcessEnv, readonly mds: string, private readonly through: readonly string[]) {}
 
-  static async start(folder: string): Promise<ClusterProcess> {
+  /** `through`: a command that runs it, with its own words after it (in another network, for instance). */
+  static async start(folder: string, through: readonly string[] = []): Promise<ClusterProcess> {
     const [mds, snapshotClone] = [await freePort(), await freePort()];
     const environment = { ...process.env, CURVEBS_MDS_PORT: String(mds), CURVEBS_SNAPSHOT_CLONE_PORT: String(snapshotClone) };
-    const made = new ClusterProcess(folder, environment, `127.0.0.1:${mds}`);
+    const made = new ClusterProcess(folder, environment, `127.0.0.1:${mds}`, through);
     await made.begin();
     return made;
   }
@@ -30,7 +31,8 @@ export class ClusterProcess {
   }
 
   async begin(): Promise<void> {
-    const child = spawn(process.execPath, [resolve('dist/test/curvebs/main.js'), this.folder], { env: this.environment, stdio: ['ignore', 'pipe', 'inherit'] });
+    const [command, ...words] = [...this.through, process.execPath, resolve('dist/test/curvebs/main.js'), this.folder];
+    const child = spawn(command!, words, { env: this.environment, stdio: ['ignore', 'pipe', 'inherit'] });
     this.child = child;
     for await (const line of createInterface({ input: child.stdout })) if (line === 'ready') return;
     throw new Error('the stand-in ended before it was ready');

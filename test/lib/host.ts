@@ -3,7 +3,7 @@
 
 import { execFileSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -54,22 +54,24 @@ export class Host {
   private daemon: ChildProcess | undefined;
   private said = '';
   private peers: Host[] = [];
+  /** The CurveBS stand-in behind it. */
+  storage: ClusterProcess | undefined;
 
   private constructor(private readonly overlay: OverlayRoot, private readonly root: OverlayOptions,
     /** Shared by all nodes of a test, and the same path outside. */
-    readonly folder: string, private readonly number: number,
-    /** The CurveBS stand-in behind it. */
-    readonly storage?: ClusterProcess) {}
+    readonly folder: string, private readonly number: number) {}
 
   static async start(options: HostOptions): Promise<Host> {
     const folder = mkdtempSync(join(tmpdir(), 'cbd-h-'));
     chmodSync(folder, 0o755);
     for (const shared of ['run', 'state', 'ceph']) mkdirSync(join(folder, shared));
     writeFileSync(join(folder, 'ceph/ceph.conf'), '[global]\nmon_host = 127.0.0.1:6789\n');
-    const storage = options.backend === 'curvebs' ? await ClusterProcess.start(join(folder, 'curvebs')) : undefined;
-    const conf = [options.conf ?? '', ...storage ? [`curvebs_mds = ${storage.mds}`, `curvebs_nebd_socket = ${storage.nebdSocket}`, `curvebs_root_password_file = ${join(storage.folder, 'root-password')}`] : []];
     const layers = [installed(join(folder, 'ours')), ...(options.trees ?? []).map(unpackTree)];
-    const host = await Host.node(folder, { layers, folders: [folder, ...options.folders ?? []], ownNetwork: options.network === 'own' }, 0, storage);
+    // The checkout, too: it may lie where the other root has a folder of its own (/tmp), or on a file system that its base does not show.
+    const host = await Host.node(folder, { layers, folders: [root(), folder, ...options.folders ?? []], ownNetwork: options.network === 'own' }, 0);
+    if (options.backend === 'curvebs') host.storage = await ClusterProcess.start(join(folder, 'curvebs'), host.overlay.network);
+    const { storage } = host;
+    const conf = [options.conf ?? '', ...storage ? [`curvebs_mds = ${storage.mds}`, `curvebs_nebd_socket = ${storage.nebdSocket}`, `curvebs_root_password_file = ${join(storage.folder, 'root-password')}`] : []];
     await host.sh(`mkdir -p /etc/cbd2rbd; printf 'default_pools =\n%s\n' '${conf.join('\n')}' >/etc/cbd2rbd/cbd2rbd.conf`);
     host.openStorage();
     await host.startDaemon();
@@ -81,14 +83,14 @@ export class Host {
     return host;
   }
 
-  private static async node(folder: string, root: OverlayOptions, number: number, storage?: ClusterProcess): Promise<Host> {
+  private static async node(folder: string, root: OverlayOptions, number: number): Promise<Host> {
     const own = join(folder, `node-${number}`);
     mkdirSync(own);
     chmodSync(own, 0o777);
     const overlay = await OverlayRoot.start(root);
     await overlay.sh(`mkdir -p /etc/ceph /var/lib/cbd2rbd /run/cbd2rbd /node
       for pair in run:/run/cbd2rbd state:/var/lib/cbd2rbd ceph:/etc/ceph node-${number}:/node; do mount --bind "${folder}/\${pair%%:*}" "\${pair#*:}"; done`);
-    return new Host(overlay, root, folder, number, storage);
+    return new Host(overlay, root, folder, number);
   }
 
   /** Another node that uses the same daemon. It ends with this one. */
@@ -157,14 +159,14 @@ export class Host {
   }
 }
 
-/** Makes a layer with what our packages install, in a new folder. */
+/** Makes a layer with what our packages install, in a new folder. Files are copied: clients that are not root need not be able to enter the checkout. */
 function installed(layer: string): string {
   const multiarch = execFileSync('dpkg-architecture', ['-qDEB_HOST_MULTIARCH'], { encoding: 'utf8' }).trim();
   const libraries = join(layer, 'usr/lib', multiarch);
   const programs = join(layer, 'usr/bin');
   for (const folder of [libraries, programs]) mkdirSync(folder, { recursive: true });
-  for (const name of ['librbd.so.1', 'librados.so.2']) symlinkSync(root('build/lib', name), join(libraries, name));
-  for (const name of ['ceph', 'rbd']) symlinkSync(root('build/bin/hooks', name), join(programs, name));
+  for (const name of ['librbd.so.1', 'librados.so.2']) copyFileSync(root('build/lib', name), join(libraries, name));
+  for (const name of ['ceph', 'rbd']) copyFileSync(root('build/bin/hooks', name), join(programs, name));
   writeFileSync(join(programs, 'cbd2rbd'), `#!/bin/sh\nexec ${process.execPath} ${root('dist/src/cli/cbd2rbd.js')} "$@"\n`, { mode: 0o755 });
   return layer;
 }

@@ -68,6 +68,11 @@ export class OverlayRoot {
     return new OverlayRoot(folder, holder);
   }
 
+  /** What runs a command of this machine, put after it, in the other root's network. */
+  get network(): readonly string[] {
+    return ['nsenter', '--target', String(this.holder.pid), '--net'];
+  }
+
   private inside(command: readonly string[]): string[] {
     return ['--target', String(this.holder.pid), '--mount', '--net', 'chroot', join(this.folder, 'root'), ...command];
   }

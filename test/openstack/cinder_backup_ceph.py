@@ -140,6 +140,9 @@ volumes.create_volume(larger)
 restore(latest, larger)
 with image("volumes", larger.name) as opened:
     check(opened.size() == 3 * GIB and opened.read(0, len(first)) == after, "a larger volume keeps its size")
+    extents = []
+    opened.diff_iterate(0, opened.size(), None, lambda offset, length, exists: extents.append(length) if exists else None)
+    sparse(extents, 32 * MIB, GIB, "and what was never written takes no space")
 volumes.delete_volume(larger)
 restore(full, source)
 check(content(source.name, len(first)) == first, "the source itself can be restored, in full")

@@ -22,8 +22,9 @@ export const cloudPools = ['images', 'volumes', 'vms', 'backups', 'other'] as co
 
 /** Runs test/openstack/NAME.py there. Each line of it is a test point; it must end in order. */
 export async function driverTest(t: Test, host: Host, name: string, environment: NodeJS.ProcessEnv = {}): Promise<void> {
-  for (const file of readdirSync(programs).filter((file) => file.endsWith('.py'))) copyFileSync(join(programs, file), join(host.folder, file));
-  const child = host.spawn('/usr/bin/python3', [join(host.folder, `${name}.py`)], {
+  for (const file of readdirSync(programs).filter((file) => file.endsWith('.py'))) copyFileSync(join(programs, file), host.own(file));
+  const child = host.spawn('/usr/bin/python3', [`/node/${name}.py`], {
+    // What Python compiles is kept from one run to the next: OpenStack is a lot of it.
     environment: { PYTHONPYCACHEPREFIX: root('build/trees/pycache'), TEST_BACKEND: host.storage ? 'curvebs' : 'local', ...environment }, stdio: ['ignore', 'pipe', 'pipe'],
   });
   let said = '';

@@ -2,8 +2,9 @@
 // several backends, driven over HTTP.
 
 import t, { type Test } from 'tap';
-import { copyFileSync, openSync, readFileSync } from 'node:fs';
+import { copyFileSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 
+import { backends } from '../lib/backends.js';
 import { Host } from '../lib/host.js';
 import { guestMedia } from '../libvirt/guest-media.js';
 import { Libvirtd } from '../libvirt/libvirtd.js';
@@ -82,39 +83,36 @@ function start(t: Test, host: Host, name: string, command: readonly string[], en
   t.teardown(() => { child.kill('SIGTERM'); });
 }
 
-t.test('glance-api and Cinder work over HTTP', async (t) => {
-  const host = await Host.start({ trees: ['services', 'openstack'], pools: cloudPools, users: cloudUsers, network: 'own' });
-  t.teardown(() => host.stop());
-  await host.sh(`mkdir -p /srv/conversion /srv/locks /srv/rabbit
-cat >/srv/glance.conf <<'CONF'
-${GLANCE}
-CONF
-cat >/srv/cinder.conf <<'CONF'
-${CINDER}
-CONF
-`);
-  const key = (from: string, to: string): string => `sed 's/client.${from}/client.${to}/' /etc/ceph/ceph.client.${from}.keyring >/etc/ceph/ceph.client.${to}.keyring`;
-  await host.sh(`cbd2rbd user add mistyped mon 'profile rbd' osd 'profile rbd pool=volumes'; ${key('glance', 'mistyped')}; ${key('cinder', 'stranger')}`);
-  copyFileSync(guestMedia(), host.own('guest.img'));
-  const libvirt = await Libvirtd.start(host);
-  t.teardown(() => libvirt.stop());
-  // Otherwise rabbitmq starts one that outlives it.
-  start(t, host, 'epmd', ['/usr/bin/epmd']);
-  start(t, host, 'rabbitmq', ['/usr/lib/rabbitmq/bin/rabbitmq-server'], {
-    HOME: '/srv/rabbit', RABBITMQ_NODENAME: 'rabbit@localhost', RABBITMQ_MNESIA_BASE: '/srv/rabbit', RABBITMQ_LOG_BASE: '/srv/rabbit', RABBITMQ_NODE_IP_ADDRESS: '127.0.0.1',
-  });
-  await host.sh('glance-manage --config-file /srv/glance.conf db_sync >/srv/glance-sync.log 2>&1; cinder-manage --config-file /srv/cinder.conf db sync >/srv/cinder-sync.log 2>&1');
-  start(t, host, 'glance-api', ['/usr/bin/glance-api', '--config-file', '/srv/glance.conf']);
-  for (const name of ['cinder-api', 'cinder-scheduler', 'cinder-volume', 'cinder-backup']) start(t, host, name, [`/usr/bin/${name}`, '--config-file', '/srv/cinder.conf']);
-  await driverTest(t, host, 'services', { LIBVIRT_URI: libvirt.uri });
-  if (!t.passing()) {
-    for (const name of ['glance-api', 'cinder-api', 'cinder-volume', 'cinder-backup']) {
-      t.comment(name, readFileSync(host.own(`${name}.log`), 'utf8').split('\n').filter((line) => /ERROR|CRITICAL/.test(line)).slice(-25).join('\n'));
+for (const backend of backends) {
+  t.test(`on ${backend}: glance-api and Cinder work over HTTP`, async (t) => {
+    const host = await Host.start({ trees: ['services', 'openstack'], pools: cloudPools, users: cloudUsers, network: 'own', backend });
+    t.teardown(() => host.stop());
+    await host.sh('mkdir -p /srv/conversion /srv/locks /srv/rabbit');
+    writeFileSync(host.own('glance.conf'), GLANCE);
+    writeFileSync(host.own('cinder.conf'), CINDER);
+    const key = (from: string, to: string): string => `sed 's/client.${from}/client.${to}/' /etc/ceph/ceph.client.${from}.keyring >/etc/ceph/ceph.client.${to}.keyring`;
+    await host.sh(`cbd2rbd user add mistyped mon 'profile rbd' osd 'profile rbd pool=volumes'; ${key('glance', 'mistyped')}; ${key('cinder', 'stranger')}`);
+    copyFileSync(guestMedia(), host.own('guest.img'));
+    const libvirt = await Libvirtd.start(host);
+    t.teardown(() => libvirt.stop());
+    // Otherwise rabbitmq starts one that outlives it.
+    start(t, host, 'epmd', ['/usr/bin/epmd']);
+    start(t, host, 'rabbitmq', ['/usr/lib/rabbitmq/bin/rabbitmq-server'], {
+      HOME: '/srv/rabbit', RABBITMQ_NODENAME: 'rabbit@localhost', RABBITMQ_MNESIA_BASE: '/srv/rabbit', RABBITMQ_LOG_BASE: '/srv/rabbit', RABBITMQ_NODE_IP_ADDRESS: '127.0.0.1',
+    });
+    await host.sh('glance-manage --config-file /node/glance.conf db_sync >/srv/glance-sync.log 2>&1; cinder-manage --config-file /node/cinder.conf db sync >/srv/cinder-sync.log 2>&1');
+    start(t, host, 'glance-api', ['/usr/bin/glance-api', '--config-file', '/node/glance.conf']);
+    for (const name of ['cinder-api', 'cinder-scheduler', 'cinder-volume', 'cinder-backup']) start(t, host, name, [`/usr/bin/${name}`, '--config-file', '/node/cinder.conf']);
+    await driverTest(t, host, 'services', { LIBVIRT_URI: libvirt.uri });
+    if (!t.passing()) {
+      for (const name of ['glance-api', 'cinder-api', 'cinder-volume', 'cinder-backup']) {
+        t.comment(name, readFileSync(host.own(`${name}.log`), 'utf8').split('\n').filter((line) => /ERROR|CRITICAL/.test(line)).slice(-25).join('\n'));
+      }
     }
-  }
-  const heard = readFileSync(host.own('cinder-volume.log'), 'utf8');
-  for (const [name, { hears, says }] of Object.entries(MISTAKES)) {
-    t.match(heard, new RegExp(`${name}[^]*?(${hears.source})`), `${name}: cinder-volume is told Ceph's error`);
-    t.match(host.log, says, `${name}: and our log says why`);
-  }
-});
+    const heard = readFileSync(host.own('cinder-volume.log'), 'utf8');
+    for (const [name, { hears, says }] of Object.entries(MISTAKES)) {
+      t.match(heard, new RegExp(`${name}[^]*?(${hears.source})`), `${name}: cinder-volume is told Ceph's error`);
+      t.match(host.log, says, `${name}: and our log says why`);
+    }
+  });
+}

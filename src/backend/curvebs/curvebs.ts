@@ -3,11 +3,12 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { ServiceError } from '../../service/errors.js';
-import type { Backend, Capacity, DirectoryUsage, Place, VolumeAccess, VolumeInfo, VolumeLimit, VolumeRules, VolumeUser } from '../backend.js';
+import type { Backend, ByteRange, Capacity, DirectoryUsage, Place, VolumeAccess, VolumeInfo, VolumeLimit, VolumeRules, VolumeUser } from '../backend.js';
 import { fence } from './fence.js';
 import { MdsClient, ROOT, isStatus, type FileInfo } from './mds.js';
 import { decodeComponent, directoryPath, encodeComponent, encodeOwner, nebdName, openedName } from './names.js';
 import { NebdSession } from './nebd.js';
+import { findAllocated, isClone } from './segments.js';
 import { makeSnapshot } from './snapshotclone.js';
 import { zeroTail } from './zero-tail.js';
 
@@ -145,11 +146,12 @@ export class CurvebsBackend implements Backend {
     const [path, owner] = this.volumePath(place, name);
     const nebd = await this.talk(this.options.timeoutMs);
     const opened = nebdName(this.token('trim'), path, owner);
+    const isUntold = await isClone(this.mds, { path, owner });
     await this.options.ownNames?.add(opened);
     try {
       const file = await nebd.open(opened);
       try {
-        await zeroTail(nebd, file, { from: size, to: usedSize }, (offset) => this.mds.isAllocated(path, owner, offset));
+        await zeroTail(nebd, file, { from: size, to: usedSize }, async (offset) => isUntold || this.mds.isAllocated(path, owner, offset).catch(() => true));
       } finally {
         await nebd.closeFile(file.fd).catch(() => undefined);
       }
@@ -190,6 +192,11 @@ export class CurvebsBackend implements Backend {
     const info = await this.mds.find(path, owner);
     if (info === undefined || !isVolume(info)) return undefined;
     return { name, size: info.length, allocated: await this.mds.getAllocatedSize(path) };
+  }
+
+  async allocatedRanges(place: Place, name: string, range: ByteRange): Promise<ByteRange[] | undefined> {
+    const [path, owner] = this.volumePath(place, name);
+    return findAllocated(this.mds, { path, owner }, range);
   }
 
   async listVolumes(place: Place): Promise<VolumeInfo[]> {

@@ -25,6 +25,8 @@ export interface FileInfo {
   readonly length: number;
   readonly epoch?: number;
   readonly blocksize?: number;
+  /** Of a volume that CurveBS's own tools cloned: what is not its own (yet) may be read from there. */
+  readonly cloneSource?: string;
 }
 
 export interface ChunkserverAddress {
@@ -140,13 +142,14 @@ export class MdsClient {
     }
   }
 
-  /** Whether the 1 GiB segment at `offset` takes space; a version that cannot say counts as one that does. */
+  /** Whether the 1 GiB segment at `offset` takes space. CurveBS's own client takes one that does not for zeroes, by the same call. */
   async isAllocated(path: string, owner: string, offset: number): Promise<boolean> {
     try {
       await this.call('GetOrAllocateSegment', owner, { fileName: path, offset, allocateIfNotExist: false });
       return true;
     } catch (error) {
-      return !isStatus(error, 'kSegmentNotAllocated');
+      if (isStatus(error, 'kSegmentNotAllocated')) return false;
+      throw error;
     }
   }
 

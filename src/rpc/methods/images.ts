@@ -1,5 +1,6 @@
 // image.* as docs/protocol.md has them.
 import { descriptorsOf, lookAgain, openChain, releaseAll, viewOf } from '../../service/layers.js';
+import { allocatedOf } from '../../service/allocated.js';
 import { giveUpOwnership, isLayerCurrent, takeOwnership } from '../../service/ownership.js';
 import { describe, type OpenedState } from '../../service/state.js';
 import { addToBlocklist } from '../../service/blocklist.js';
@@ -58,6 +59,12 @@ export const imageMethods: Methods = {
     return answerWithState(await refreshImage(call.ctx, open, have(call)));
   },
   'layer.get': async (call) => ({ result: { current: await isLayerCurrent(call.ctx, await openFor(call, 'rx'), call.params.text('layer')) } }),
+  'layer.allocated': async (call) => {
+    const [open, offset, length] = [await openFor(call, 'rx'), call.params.number('offset'), call.params.number('length')];
+    if (!Number.isSafeInteger(offset + length)) throw new ServiceError('EINVAL', `offset ${offset} and length ${length} are too large`);
+    const found = await allocatedOf(call.ctx, open, { tag: call.params.text('layer'), offset, length });
+    return { result: { allocated: found.map((range) => [range.offset, range.length]) } };
+  },
   'layer.release': async (call) => {
     const to = call.params.text('to', 'none');
     if (to !== 'none' && to !== 'read') throw new ServiceError('EINVAL', `to ${to} is neither none nor read`);

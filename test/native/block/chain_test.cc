@@ -74,6 +74,32 @@ int main() {
     CHECK_EQ(describe(extents), std::string("-0+1 d1+1 z2+1 d3+2 -5+4 d9+1 "));
   });
 
+  tap::test("a plain layer's volume is asked once what it holds, however many blocks above it are owned", [] {
+    struct Counting : MemoryVolume {
+      using MemoryVolume::MemoryVolume;
+      int extents(uint64_t offset, uint64_t length, std::vector<Extent>& out) override {
+        asked++;
+        return MemoryVolume::extents(offset, length, out);
+      }
+      int asked = 0;
+    };
+    const uint64_t size = 2 * gib;
+    auto below = std::make_shared<Counting>(MemoryVolume::Options{.size = size});
+    for (uint64_t block : {2, 5}) below->poke(block * 4096, Bytes(4096, 1).data(), 4096);
+    auto top = frozen_cow(size, {{1, 7}, {3, 7}, {5, -1}, {gib / 4096 + 1, 7}});
+    const LayerSpec plain = {.id = ChainImage::name(), .is_cow = false, .is_frozen = true, .size = size, .volume = below};
+    Chain chain([](bool) {});
+    CHECK_EQ(chain.set_layers({top, plain}, size, Chain::Leave::read), 0);
+    std::vector<Extent> extents;
+    CHECK_EQ(chain.extents(0, size, extents), 0);
+    CHECK_EQ(describe(extents), std::string("z0+1 d1+3 z4+262141 d262145+1 z262146+262142 "));
+    CHECK_EQ(below->asked, 1);
+    extents.clear();
+    CHECK_EQ(chain.changes_since(nullptr, 0, size, extents), 0);
+    CHECK_EQ(describe(extents), std::string("d1+3 d262145+1 "));
+    CHECK_EQ(below->asked, 2);
+  });
+
   tap::test("what is behind a layer's size is zero, though a layer below is longer", [] {
     const uint64_t size = 10 * 4096;
     auto top = frozen_cow(size, {{0, 1}});

@@ -93,6 +93,33 @@ void basics() {
     CHECK_EQ(volume.extents(4096, 8192, extents), 0);
     CHECK(extents.size() == 1 && extents[0].kind == Extent::Kind::data);
   });
+  tap::test("who is told what takes space tells data from zeroes; who is not, or not rightly, takes all for data", [] {
+    Setting s;
+    std::vector<Extent> told = {{Extent::Kind::data, gib, gib}, {Extent::Kind::data, 2 * gib, 4096}, {Extent::Kind::data, 3 * gib, gib}};
+    int answer = 0;
+    s.options.ask_allocated = [&](uint64_t, uint64_t, std::vector<Extent>& out) {
+      out = told;
+      return answer;
+    };
+    NebdVolume volume(s.options);
+    auto kinds = [&](uint64_t offset, uint64_t length) {
+      std::vector<Extent> extents;
+      CHECK_EQ(volume.extents(offset, length, extents), 0);
+      std::string out;
+      for (const Extent& e : extents) {
+        CHECK_EQ(e.offset, offset);
+        offset += e.length;
+        out += e.kind == Extent::Kind::data ? 'd' : 'z';
+        out += std::to_string(e.length / 4096) + " ";
+      }
+      return out;
+    };
+    CHECK_EQ(kinds(4096, 4 * gib - 4096 - 8192), std::string("z262143 d262145 z262143 d262142 "));
+    told.clear();
+    CHECK_EQ(kinds(0, 4 * gib), std::string("z1048576 "));
+    answer = -ETIMEDOUT;
+    CHECK_EQ(kinds(0, gib), std::string("d262144 "));
+  });
   tap::test("blocks of 512 bytes, and a server whose blocks are larger than ours", [] {
     Setting s(512);
     s.server->start();

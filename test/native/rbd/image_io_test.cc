@@ -50,7 +50,7 @@ struct Volume {
 struct Side {
   ImageIo io;
   explicit Side(ImageIo::HasHeard has_heard = {})
-      : io(false, [this](bool) { io.refuse(-EROFS); }, [](const std::string&) { return cbd::block::nebd::AskLeave(); }, std::move(has_heard)) {}
+      : io(false, [this](bool) { io.refuse(-EROFS); }, {[](const std::string&) { return cbd::block::nebd::AskLeave(); }, {}}, std::move(has_heard)) {}
 
   int take(const Volume& volume, Own own) { return io.set_layers({cow("head")}, volume.open(), image_size, own); }
   int transfer(Op op, char* memory) {

@@ -85,7 +85,7 @@ struct Apart {
 // One process's side of the image. Leave is asked for and never given but by the test.
 struct Side {
   std::atomic<int> asked{0};
-  ImageIo io{false, [this](bool) { asked++; }, [](const std::string&) { return cbd::block::nebd::AskLeave(); }};
+  ImageIo io{false, [this](bool) { asked++; }, {[](const std::string&) { return cbd::block::nebd::AskLeave(); }, {}}};
 
   int take(const Volume& volume, Own own, const char* id = "head") {
     return io.set_layers({cow(id)}, volume.open(), image_size, own);
