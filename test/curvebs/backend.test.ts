@@ -10,8 +10,9 @@ import { MdsClient } from '../../src/backend/curvebs/mds.js';
 import { decodeComponent, decodeOwner, directoryPath, encodeComponent, encodeOwner, nebdName, openedName } from '../../src/backend/curvebs/names.js';
 import { NebdSession } from '../../src/backend/curvebs/nebd.js';
 import { ServiceError } from '../../src/service/errors.js';
-import { Cluster, DEFAULT_ROOT_PASSWORD, freePort, type ClusterOptions } from './cluster.js';
+import { Cluster, DEFAULT_ROOT_PASSWORD, type ClusterOptions } from './cluster.js';
 import { GIB } from './namespace.js';
+import { freePort } from './ports.js';
 
 const place = { dir: '/openstack/volumes', owner: 'cinder' };
 
@@ -194,7 +195,7 @@ t.test('a daemon that ends keeps waiting for nobody: neither for a silent MDS, n
   // The write of the tail of a shrunk volume is not answered.
   await cluster.data.write(cluster.mds.find('/openstack/volumes/layer-1', 'cinder')!.id, 0, Buffer.alloc(4096, 1));
   cluster.faults.withhold = ({ method }) => method === 'Write';
-  await ending((leaving) => leaving.shrinkVolume(place, 'layer-1', 100, 4096), () => (cluster.nebdServer.counts.get('Write') ?? 0) > 0, 'EIO');
+  await ending((leaving) => leaving.shrinkVolume(place, 'layer-1', 100, 4096), () => (cluster.nebdServer.counts.get('Write') ?? 0) > 0, 'ENOTCONN');
   await cluster.chunkservers.stop();
   const epoch = (): number => cluster.mds.find('/openstack/volumes/layer-1', 'cinder')!.epoch ?? 0;
   const before = epoch();
@@ -277,6 +278,88 @@ t.test('what a daemon had open itself when it was killed is closed by the next o
   test.same([...names].map((each) => each.includes('elsewhere')), [true], 'and what another host\'s daemon had open is left to that');
   await backend.removeVolume(place, 'layer-1');
   for (const each of [killed, next]) await each.close();
+});
+
+/** Holds up the next Write to a volume until `carryOut` is called, which resolves when the write has reached the volume, or was refused. */
+function holdNextWrite(cluster: Cluster): { arrived: () => boolean; carryOut: () => Promise<void> } {
+  let carryOut: (() => void) | undefined;
+  cluster.faults.holdUntil = ({ method }) => {
+    if (method !== 'Write') return undefined;
+    delete cluster.faults.holdUntil;
+    return new Promise<void>((resolve) => (carryOut = resolve));
+  };
+  return {
+    arrived: () => carryOut !== undefined,
+    async carryOut() {
+      carryOut?.();
+      // From then on it is under way in the volume's files, or over.
+      await new Promise(setImmediate);
+      await cluster.data.idle();
+    },
+  };
+}
+
+t.test('a write of a killed daemon that nebd-server does not finish is fenced before anybody writes to its volume again', async (test) => {
+  const { backend, cluster } = await setUp(test);
+  await backend.createDirectory(place);
+  await backend.createVolume(place, 'layer-1', 10 * GIB);
+  const { id } = cluster.mds.find('/openstack/volumes/layer-1', 'cinder')!;
+  const names = new Set<string>();
+  const ownNames = { add: async (name: string) => void names.add(name), remove: async (name: string) => void names.delete(name), list: async () => [...names] };
+  await backendOn(cluster, { ownNames }).openVolume(place, 'layer-1', { writable: true, session: 0, handle: 1 });
+  const itself = await NebdSession.connect(cluster.nebdSocket, PATIENT_MS);
+  const held = holdNextWrite(cluster);
+  void itself.write(await itself.open([...names][0]!), 0, Buffer.alloc(4096, 1)).catch(() => undefined);
+  while (!held.arrived()) await pause(1);
+  itself.close();
+  const next = backendOn(cluster, { ownNames, closingMs: 200 });
+  await next.closeEarlier();
+  test.equal(names.size, 1, 'what was not closed stays on record');
+  const reader = await next.openVolume(place, 'layer-1', { writable: false, session: 5, handle: 1, pid: 7 });
+  test.equal(reader.driver, 'nebd', 'who only reads need not wait');
+  // Where the volume cannot be fenced, nobody gets it to write.
+  const address = cluster.chunkservers.addresses();
+  await cluster.chunkservers.stop();
+  const impatient = backendOn(cluster, { ownNames, closingMs: 200, timeoutMs: 1000 });
+  await impatient.closeEarlier();
+  for (const call of [() => impatient.openVolume(place, 'layer-1', { writable: true, session: 6, handle: 1, pid: 8 }), () => impatient.shrinkVolume(place, 'layer-1', 4096, GIB)]) {
+    test.equal(await refusal(test, call(), '/openstack/volumes/layer-1'), 'ETIMEDOUT');
+  }
+  await cluster.chunkservers.start();
+  test.same(cluster.chunkservers.addresses(), address);
+  await next.openVolume(place, 'layer-1', { writable: true, session: 6, handle: 1, pid: 8 });
+  test.equal(names.size, 0);
+  await held.carryOut();
+  test.equal((await cluster.data.read(id, 0, 1))[0], 0, 'the late write does not arrive');
+  for (const each of [next, impatient]) await each.close();
+});
+
+t.test('so is one of a dead client, unless others who live use its volume as well', async (test) => {
+  const { cluster } = await setUp(test);
+  const backend = backendOn(cluster, { closingMs: 200 });
+  await backend.createDirectory(place);
+  const lateByte = async (name: string, others: readonly number[]): Promise<number> => {
+    await backend.createVolume(place, name, 10 * GIB);
+    await backend.openVolume(place, name, { writable: true, session: 5, handle: 1, pid: 4711 });
+    for (const session of others) await backend.openVolume(place, name, { writable: true, session, handle: 1, pid: 4711 + session });
+    const client = await NebdSession.connect(cluster.nebdSocket, PATIENT_MS);
+    const held = holdNextWrite(cluster);
+    const opened = backend.openVolumes().find(({ session }) => session === 5)!;
+    void client.write(await client.open(opened.name), 0, Buffer.alloc(4096, 1)).catch(() => undefined);
+    while (!held.arrived()) await pause(1);
+    client.close();
+    const closing = backend.closeVolumes(5);
+    // Who comes now waits until it is clear what becomes of it.
+    await backend.openVolume(place, name, { writable: true, session: 9, handle: 1, pid: 9000 });
+    await closing;
+    await held.carryOut();
+    const { id } = cluster.mds.find(`/openstack/volumes/${name}`, 'cinder')!;
+    for (const session of [...others, 9]) await backend.closeVolumes(session);
+    return (await cluster.data.read(id, 0, 1))[0]!;
+  };
+  test.equal(await lateByte('alone', []), 0);
+  test.equal(await lateByte('shared', [6]), 1, 'they are not fenced with it');
+  await backend.close();
 });
 
 t.test('a removal waits a while for a volume that is in use, and then says so', async (test) => {

@@ -9,10 +9,11 @@ import t, { type Test } from 'tap';
 import { decodeFrame } from '../../src/backend/curvebs/baidu-std.js';
 import { MessageWriter, bytesField, numberField, readFields } from '../../src/backend/curvebs/protobuf.js';
 import { ManualClock } from './clock.js';
-import { Cluster, freePort, type ClusterOptions } from './cluster.js';
+import { Cluster, type ClusterOptions } from './cluster.js';
 import { decodeMessage } from './mds-schema.js';
 import { GIB, RECYCLE_BIN_ID, type Inode } from './namespace.js';
 import { NebdServer } from './nebd-server.js';
+import { freePort } from './ports.js';
 import { Wire, recorded, type Recorded } from './replay.js';
 
 /** When the captures were made; requests carry dates of then. */

@@ -3,7 +3,7 @@
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { freePort } from './ports.js';
 
 export class Chunkservers {
   private readonly servers: Server[] = [];
@@ -22,14 +22,14 @@ export class Chunkservers {
   async start(): Promise<void> {
     for (let i = 0; i < this.count; i++) {
       const server = createServer((request, response) => void this.serve(i, request, response));
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      const port = (this.ports[i] ??= await freePort());
+      await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve));
       this.servers.push(server);
-      this.ports.push((server.address() as AddressInfo).port);
     }
   }
 
   async stop(): Promise<void> {
-    for (const server of this.servers) {
+    for (const server of this.servers.splice(0)) {
       server.closeAllConnections();
       await new Promise<void>((resolve) => server.close(() => resolve()));
     }

@@ -4,7 +4,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
-import { freePort } from './cluster.js';
+import { freePort } from './ports.js';
 
 /** The stand-in as a process, to be killed; it comes back on the same folder and ports. */
 export class ClusterProcess {

@@ -21,8 +21,10 @@ interface Snapshot {
   Progress: number;
   /** The volume's number. */
   volume: number;
-  /** When its copying ends, by the stand-in's clock. */
-  readyAt: number;
+  /** How long its copying takes, by the stand-in's clock. */
+  takesMs: number;
+  /** When that began: the first time that somebody looks, so that he sees it under way however late he comes. */
+  begunAt?: number;
 }
 
 /** Copying one touched segment takes this long. */
@@ -116,7 +118,7 @@ export class SnapshotCloneServer {
     const segments = this.mds.data.segments(inode.id).length;
     const snapshot: Snapshot = {
       UUID: randomUUID(), User: user, File: file, Name: name, SeqNum: this.snapshots.length + 1, Time: this.clock.now() * 1000,
-      FileLength: inode.length ?? 0, Status: 1, Progress: 0, readyAt: this.clock.now() + segments * MS_PER_SEGMENT, volume: inode.id,
+      FileLength: inode.length ?? 0, Status: 1, Progress: 0, takesMs: segments * MS_PER_SEGMENT, volume: inode.id,
     };
     this.snapshots.push(snapshot);
     this.save();
@@ -137,13 +139,13 @@ export class SnapshotCloneServer {
     const limit = Number(query.get('Limit') ?? 10);
     const uuid = query.get('UUID');
     const found = this.snapshots.filter((each) => each.File === file && each.User === user && (uuid === null || each.UUID === uuid));
+    for (const each of found) each.begunAt ??= this.clock.now();
     return { TotalCount: found.length, Snapshots: found.slice(offset, offset + limit).map((each) => this.show(each)) };
   }
 
   private show(snapshot: Snapshot): object {
-    const { readyAt, volume, ...shown } = snapshot;
-    const begun = snapshot.Time / 1000;
-    const part = readyAt <= begun ? 1 : (this.clock.now() - begun) / (readyAt - begun);
+    const { takesMs, begunAt, volume, ...shown } = snapshot;
+    const part = takesMs === 0 ? 1 : (begunAt === undefined ? 0 : (this.clock.now() - begunAt) / takesMs);
     return part >= 1 ? { ...shown, Status: 0, Progress: 100 } : { ...shown, Status: 1, Progress: Math.floor(part * 100) };
   }
 

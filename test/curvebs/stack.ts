@@ -14,14 +14,24 @@ export interface Finished {
   readonly stderr: string;
 }
 
+/** A program that runs beside this process. */
+export interface Running {
+  readonly ended: Promise<Finished>;
+  signal(signal: NodeJS.Signals): void;
+}
+
 /** Runs a program to its end, with this process's event loop free. */
 export async function run(environment: NodeJS.ProcessEnv, program: string, ...args: string[]): Promise<Finished> {
+  return launch(environment, program, ...args).ended;
+}
+
+export function launch(environment: NodeJS.ProcessEnv, program: string, ...args: string[]): Running {
   const child = spawn(program, args, { env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  const code = await new Promise<number | null>((done, fail) => child.once('error', fail).once('close', done));
-  return { code, stdout, stderr };
+  const ended = new Promise<Finished>((done, fail) => child.once('error', fail).once('close', (code: number | null) => done({ code, stdout, stderr })));
+  return { ended, signal: (signal) => void child.kill(signal) };
 }
 
 /** The daemon as a process, to be killed; pool "rbd" is CurveBS's directory /rbd. */

@@ -5,9 +5,9 @@ import { hostname } from 'node:os';
 import { ServiceError } from '../../service/errors.js';
 import type { Backend, ByteRange, Capacity, DirectoryUsage, Place, VolumeAccess, VolumeInfo, VolumeLimit, VolumeRules, VolumeUser } from '../backend.js';
 import { fence } from './fence.js';
+import { Leftovers, type Leftover } from './leftovers.js';
 import { MdsClient, ROOT, isStatus, type FileInfo } from './mds.js';
-import { decodeComponent, directoryPath, encodeComponent, encodeOwner, nebdName, openedName } from './names.js';
-import { NebdSession } from './nebd.js';
+import { decodeComponent, directoryPath, encodeComponent, encodeOwner, nebdName, openedName, readNebdName } from './names.js';
 import { findAllocated, isClone } from './segments.js';
 import { makeSnapshot } from './snapshotclone.js';
 import { zeroTail } from './zero-tail.js';
@@ -36,6 +36,8 @@ export interface CurvebsOptions {
   /** How long a call may take, with its retries. */
   readonly timeoutMs: number;
   readonly log: (line: string) => void;
+  /** How long the closing of what a dead process had open is waited for before its volume is fenced. */
+  readonly closingMs?: number;
   /** Absent: what a killed daemon had open stays so for half a minute. */
   readonly ownNames?: OwnNames;
 }
@@ -52,18 +54,18 @@ const HURRY_MS = 1000;
 interface Given {
   readonly handle: number;
   readonly path: string;
+  readonly owner: string;
   /** The name without what the client's process adds to it. */
   readonly file: string;
   /** 0: not known. */
   readonly pid: number;
+  readonly writable: boolean;
 }
 
 /** The session number of the daemon's own work. */
 const OWN_SESSION = 0;
 
-/** How many leftovers are closed at a time; on a real cluster each takes up to a second. */
-const CLOSING_AT_ONCE = 8;
-/** One that has I/O under way is closed when that ends; nobody waits for it longer than this. */
+/** A file that has I/O under way is closed when that ends; it is not waited for longer than this. */
 const CLOSING_MS = 3000;
 
 export class CurvebsBackend implements Backend {
@@ -77,7 +79,7 @@ export class CurvebsBackend implements Backend {
   private readonly mds: MdsClient;
   private readonly given = new Map<number, Given[]>();
   private readonly host = hostname().replace(/[^A-Za-z0-9.-]/g, '') || 'host';
-  private readonly conversations = new Set<NebdSession>();
+  private readonly leftovers: Leftovers;
   private known: { capacity: Capacity; at: number } | undefined;
 
   constructor(private readonly options: CurvebsOptions) {
@@ -86,17 +88,27 @@ export class CurvebsBackend implements Backend {
     // A slash in a pool's name makes no directory within a directory.
     this.defaults = { owner, dir: (pool) => `/${pool.replaceAll('/', '%2F')}` };
     this.mds = new MdsClient({ addresses: mds, timeoutMs, ...(rootPassword === undefined ? {} : { rootPassword }) });
+    this.leftovers = new Leftovers({
+      nebdSocket: options.nebdSocket, closingMs: Math.min(timeoutMs, options.closingMs ?? CLOSING_MS), log: options.log,
+      fence: (path, owner_) => fence(this.mds, path, owner_, timeoutMs),
+      isInUse: (path) => [...this.given.values()].some((given) => given.some((each) => each.path === path && each.writable)),
+    });
   }
 
   /**
    * Before anything else is done: closes what an earlier daemon on this host had open itself. Closing waits for what that daemon
-   * had under way, so that none of it arrives after what this one writes to the same place.
+   * had under way, so that none of it arrives after what this one writes to the same place. What nebd-server does not close in time is
+   * fenced before its volume is written to again.
    */
   async closeEarlier(): Promise<void> {
     const own = this.options.ownNames;
-    const left = (await own?.list() ?? []).filter((name) => name.startsWith(`cbd:cbd2rbd-${this.host}-`));
-    const closed = await this.closeNames(left);
-    for (const name of closed) await own?.remove(name);
+    const names = (await own?.list() ?? []).filter((name) => name.startsWith(`cbd:cbd2rbd-${this.host}-`));
+    const left = names.flatMap((name): Leftover[] => {
+      const opens = readNebdName(name);
+      return opens ? [{ name, ...opens, mayWrite: true, isOwn: true }] : [];
+    });
+    const closed = await this.leftovers.close(left);
+    for (const { name } of closed) await own?.remove(name);
   }
 
   async createDirectory(place: Place): Promise<void> {
@@ -144,20 +156,23 @@ export class CurvebsBackend implements Backend {
   /** The volume keeps its size. What lies past `size` and was in use is zeroed, so that it is zero when the image grows again. */
   async shrinkVolume(place: Place, name: string, size: number, usedSize: number): Promise<void> {
     const [path, owner] = this.volumePath(place, name);
-    const nebd = await this.talk(this.options.timeoutMs);
+    await this.settle(path);
+    const nebd = await this.leftovers.talk(this.options.timeoutMs);
     const opened = nebdName(this.token('trim'), path, owner);
     const isUntold = await isClone(this.mds, { path, owner });
     await this.options.ownNames?.add(opened);
+    let isClosed = false;
     try {
       const file = await nebd.open(opened);
       try {
         await zeroTail(nebd, file, { from: size, to: usedSize }, async (offset) => isUntold || this.mds.isAllocated(path, owner, offset).catch(() => true));
       } finally {
-        await nebd.closeFile(file.fd).catch(() => undefined);
+        isClosed = await nebd.closeFile(file.fd).then(() => true, () => false);
       }
     } finally {
-      this.hangUp(nebd);
-      await this.options.ownNames?.remove(opened);
+      this.leftovers.hangUp(nebd);
+      if (isClosed) await this.options.ownNames?.remove(opened);
+      else this.leftovers.remember([{ name: opened, path, owner, mayWrite: true, isOwn: true }]);
     }
   }
 
@@ -210,13 +225,14 @@ export class CurvebsBackend implements Backend {
     const [path, owner] = this.volumePath(place, name);
     const info = await this.mds.getFileInfo(path, owner);
     if (!isVolume(info)) throw new ServiceError('ENOENT', `'${path}' is no volume`);
+    if (as.writable) await this.settle(path);
     // What a session had from an earlier daemon is known by its name, for it is given that name again.
     const isLasting = as.session > 0 && !as.beside;
     const token = isLasting ? `cbd2rbd-${this.host}-${as.session}-${as.handle}.${as.generation ?? 0}` : this.token(String(as.session));
     const file = nebdName(token, path, owner);
     if (as.session === OWN_SESSION) await this.options.ownNames?.add(openedName(file, process.pid));
     const given = (this.given.get(as.session) ?? []).filter((each) => each.file !== file);
-    this.given.set(as.session, [...given, { handle: as.handle, path, file, pid: as.pid ?? 0 }]);
+    this.given.set(as.session, [...given, { handle: as.handle, path, owner, file, pid: as.pid ?? 0, writable: as.writable }]);
     const blockSize = info.blocksize === 512 ? 512 : 4096;
     return { driver: 'nebd', socket: this.options.nebdSocket, file, size: info.length, blockSize };
   }
@@ -236,7 +252,9 @@ export class CurvebsBackend implements Backend {
     const given = this.given.get(session) ?? [];
     const path = volume && this.volumePath(volume.place, volume.name)[0];
     this.keep(session, path === undefined ? [] : given.filter((each) => each.path !== path));
-    await this.closeNames(given.filter((each) => each.pid > 0 && (path === undefined || each.path === path)).map(({ file, pid }) => openedName(file, pid)));
+    const left = given.filter((each) => each.pid > 0 && (path === undefined || each.path === path));
+    // The one volume that is named was taken from the session by a fence.
+    await this.leftovers.close(left.map((each) => ({ name: openedName(each.file, each.pid), path: each.path, owner: each.owner, mayWrite: each.writable && path === undefined, isOwn: false })));
   }
 
   /** The volumes that sessions on this host have open, and under which names nebd-server knows them. */
@@ -281,7 +299,7 @@ export class CurvebsBackend implements Backend {
 
   async close(): Promise<void> {
     this.mds.close();
-    for (const nebd of this.conversations) this.hangUp(nebd);
+    this.leftovers.end();
   }
 
   private async createOne(path: string, owner: string): Promise<void> {
@@ -316,37 +334,9 @@ export class CurvebsBackend implements Backend {
     else this.given.delete(session);
   }
 
-  /** Closes what is open under those names. Never fails; returns those that are not open any more. */
-  private async closeNames(names: readonly string[]): Promise<string[]> {
-    const closed: string[] = [];
-    if (names.length === 0) return closed;
-    const failed = (error: unknown): void => this.options.log(`volumes of a process that is gone stay open in nebd-server for half a minute: ${String(error)}`);
-    const nebd = await this.talk(Math.min(this.options.timeoutMs, CLOSING_MS)).catch(failed);
-    if (!nebd) return closed;
-    const queue = [...names];
-    const work = async (): Promise<void> => {
-      for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
-        // OpenFile of a name that is open answers with its fd. One that is refused is of a volume that is gone.
-        const fd = await nebd.openOnly(name).catch(() => undefined);
-        const isClosed = fd === undefined || await nebd.closeFile(fd).then(() => true, (error: unknown) => failed(error));
-        if (isClosed === true) closed.push(name);
-      }
-    };
-    await Promise.all(Array.from({ length: Math.min(CLOSING_AT_ONCE, names.length) }, work));
-    this.hangUp(nebd);
-    return closed;
-  }
-
-  /** A conversation of the daemon's own with nebd-server; it ends with `hangUp`, or with the backend. */
-  private async talk(timeoutMs: number): Promise<NebdSession> {
-    const nebd = await NebdSession.connect(this.options.nebdSocket, timeoutMs);
-    this.conversations.add(nebd);
-    return nebd;
-  }
-
-  private hangUp(nebd: NebdSession): void {
-    this.conversations.delete(nebd);
-    nebd.close();
+  /** Before somebody writes to the volume: nothing of who is gone arrives at it afterwards. */
+  private async settle(path: string): Promise<void> {
+    for (const { name, isOwn } of await this.leftovers.settle(path)) if (isOwn) await this.options.ownNames?.remove(name);
   }
 }
 

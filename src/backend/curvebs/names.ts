@@ -79,6 +79,12 @@ export function nebdName(token: string, path: string, owner: string): string {
   return `cbd:${token}/${path}_${owner}_:`;
 }
 
+/** What a name that nebdName or openedName made opens. */
+export function readNebdName(name: string): { path: string; owner: string } | undefined {
+  const match = /^cbd:[^/]*\/(\/.*)_([^_]+)_:$/s.exec(name);
+  return match ? { path: match[1]!, owner: match[2]! } : undefined;
+}
+
 /** The name under which a client's process of that id has opened `name` (shim/block/nebd_file.cc, make_name). */
 export function openedName(name: string, pid: number): string {
   const slash = name.indexOf('/');

@@ -16,6 +16,13 @@ export interface OpenedFile {
   readonly blockSize: number;
 }
 
+/** An answer that says no; nothing of what was asked for is under way. */
+export class NebdRefusal extends ServiceError {
+  constructor(message: string) {
+    super('EIO', message);
+  }
+}
+
 export class NebdSession {
   private readonly pending = new Map<bigint, { resolve: (frame: Frame) => void; reject: (error: Error) => void }>();
   private nextId = 1n;
@@ -43,7 +50,7 @@ export class NebdSession {
     return new NebdSession(socket, timeoutMs);
   }
 
-  /** EIO where the server refuses; it never says why. */
+  /** A NebdRefusal (EIO) where the server refuses; it never says why. */
   async open(name: string): Promise<OpenedFile> {
     const fd = await this.openOnly(name);
     const info = await this.call('GetInfo', new MessageWriter().varint(1, fd), `GetInfo of '${name}'`);
@@ -96,7 +103,7 @@ export class NebdSession {
     });
     const fields = readFields(reply.body);
     const code = reply.response?.errorCode !== 0 ? reply.response?.errorText : numberField(fields, 1);
-    if (code !== 0) throw new ServiceError('EIO', `${what}: nebd-server says ${code ?? 'nothing'}`);
+    if (code !== 0) throw new NebdRefusal(`${what}: nebd-server says ${code ?? 'nothing'}`);
     return { fields, attachment: reply.attachment };
   }
 
@@ -107,7 +114,7 @@ export class NebdSession {
   }
 
   private failAll(): void {
-    for (const { reject } of this.pending.values()) reject(new ServiceError('EIO', 'nebd-server closed the connection'));
+    for (const { reject } of this.pending.values()) reject(new ServiceError('ENOTCONN', 'the connection to nebd-server ended'));
     this.pending.clear();
   }
 }
