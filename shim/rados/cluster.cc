@@ -7,6 +7,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "control/keyless.h"
 #include "rados/keyring.h"
 #include "rados/object_call.h"
 #include "rados/watch.h"
@@ -40,14 +41,18 @@ int Cluster::connect() {
   options.entity = config_->entity();
   options.config = [config = config_](const std::string& name, std::string& value) { return config->get(name, value); };
   std::string socket_path = options.socket_path;
-  int error = find_secret(*config_, options.secret);
+  std::string why;
+  int error = find_secret(*config_, options.secret, why);
   if (error != 0) {
-    report("the key of " + options.entity + " cannot be read: " + strerror(-error));
+    report(options.entity + " has no key: " + why);
+    control::tell_keyless(socket_path, options.entity, why);
     return error;
   }
+  const bool is_keyless = options.secret.empty();
   control::Welcome welcome;
   error = session_->connect(std::move(options), welcome);
   if (error == -EISCONN) return error;
+  if (error == -ENOENT && is_keyless) control::tell_keyless(socket_path, config_->entity(), why);
   if (error != 0) {
     report("no session with the daemon at " + socket_path + " as " + config_->entity() + ": " + strerror(-error));
     return error;

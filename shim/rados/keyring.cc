@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include <cstring>
 #include <fstream>
 #include <sstream>
 #include <vector>
@@ -44,13 +45,26 @@ bool key_in(const std::string& text, const std::string& entity, std::string& key
 
 }  // namespace
 
-int find_secret(const Config& config, std::string& secret) {
+int find_secret(const Config& config, std::string& secret, std::string& why) {
   secret.clear();
+  why.clear();
   std::string key, path, text;
+  auto note = [&](const std::string& where, const char* what) { why += (why.empty() ? "" : "; ") + where + ": " + what; };
   config.get("key", key);
-  if (!key.empty()) return decode(key, secret);
+  if (!key.empty()) {
+    note("the option key", "that is no key");
+    return decode(key, secret);
+  }
   config.get("keyfile", path);
-  if (!path.empty()) return read_text(path, text) ? decode(text, secret) : -errno;
+  if (!path.empty()) {
+    if (!read_text(path, text)) {
+      const int error = errno;
+      note(path, strerror(error));
+      return -error;
+    }
+    note(path, "it holds no key");
+    return decode(text, secret);
+  }
 
   std::string list;
   config.get("keyring", list);
@@ -61,11 +75,15 @@ int find_secret(const Config& config, std::string& secret) {
     list.erase(0, end == std::string::npos ? list.size() : end + 1);
     if (path.empty()) continue;
     if (!read_text(path, text)) {
-      if (errno != ENOENT && errno != ENOTDIR) refused = -errno;
+      const int error = errno;
+      note(path, strerror(error));
+      if (error != ENOENT && error != ENOTDIR) refused = -error;
       continue;
     }
+    const bool is_there = key_in(text, config.entity(), key);
+    note(path, is_there ? "its key is none" : ("it has no [" + config.entity() + "]").c_str());
     // As the real library: a bad `key` option is EINVAL, a bad key in a keyring EIO.
-    if (key_in(text, config.entity(), key)) return decode(key, secret) == 0 ? 0 : -EIO;
+    if (is_there) return decode(key, secret) == 0 ? 0 : -EIO;
   }
   return refused;
 }

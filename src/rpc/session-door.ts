@@ -105,6 +105,9 @@ export class SessionDoor {
     const entity = params.text('entity');
     if (Buffer.byteLength(entity) > maxEntityBytes) throw new ServiceError('EINVAL', `entity has more than ${maxEntityBytes} bytes`);
     const challenge = this.door.access.challenge({ entity, peer: this.peer });
+    if (params.has('keyless')) {
+      this.door.log(`refused ${JSON.stringify(entity)} (pid ${this.peer.pid}, uid ${this.peer.uid}): it has no key: ${JSON.stringify(params.text('keyless').slice(0, maxMistake))}`);
+    }
     const identity = { entity, pid: this.peer.pid, uid: this.peer.uid, program: params.text('program', '').slice(0, maxProgram) };
     this.hello = { challenge, identity, resume: params.has('resume') ? params.number('resume') : undefined };
     return { result: { fsid: this.door.fsid, nonce: challenge.nonce, keyRequired: challenge.keyRequired } };

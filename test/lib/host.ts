@@ -53,6 +53,7 @@ export interface HostOptions {
 export class Host {
   private daemon: ChildProcess | undefined;
   private said = '';
+  private listening: (() => void)[] = [];
   private peers: Host[] = [];
   /** The CurveBS stand-in behind it. */
   storage: ClusterProcess | undefined;
@@ -115,7 +116,10 @@ export class Host {
   async startDaemon(): Promise<void> {
     const child = this.overlay.spawn('/usr/bin/cbd2rbd', ['serve'], { stdio: ['ignore', 'pipe', 'pipe'] });
     this.daemon = child;
-    child.stderr?.on('data', (text: Buffer) => { this.said += text.toString(); });
+    child.stderr?.on('data', (text: Buffer) => {
+      this.said += text.toString();
+      for (const wake of this.listening.splice(0)) wake();
+    });
     for await (const line of createInterface({ input: child.stdout! })) {
       if (!line.startsWith('ready')) continue;
       child.stdout?.resume();
@@ -148,6 +152,18 @@ export class Host {
   /** What the daemon wrote to its log. */
   get log(): string {
     return this.said;
+  }
+
+  /** Whether the daemon's log, from character `from` on, has a line like that, now or within a minute: it comes by another way than answers do. */
+  async logs(line: RegExp, from = 0): Promise<boolean> {
+    let isLate = false;
+    const limit = setTimeout(() => {
+      isLate = true;
+      for (const wake of this.listening.splice(0)) wake();
+    }, 60_000);
+    while (!isLate && !this.said.slice(from).split('\n').some((each) => line.test(each))) await new Promise<void>((resolve) => { this.listening.push(resolve); });
+    clearTimeout(limit);
+    return !isLate;
   }
 
   async stop(): Promise<void> {
