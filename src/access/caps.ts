@@ -93,6 +93,8 @@ interface Token {
   readonly text: string;
   /** An unquoted one of `=`, `,` and `;`. */
   readonly isSign: boolean;
+  /** Where it begins in the text. */
+  readonly start: number;
 }
 
 function tokens(text: string): Token[] {
@@ -103,8 +105,8 @@ function tokens(text: string): Token[] {
     const match = pattern.exec(text);
     if (!match) throw new ServiceError('EINVAL', `caps ${JSON.stringify(text)}: a quote is not closed`);
     const sign = match[3];
-    if (sign) found.push({text: sign, isSign: true});
-    else found.push({text: match[1] ?? match[2] ?? match[4] ?? '', isSign: false});
+    const start = match.index + match[0].length - match[0].trimStart().length;
+    found.push({text: sign ?? match[1] ?? match[2] ?? match[4] ?? '', isSign: sign !== undefined, start});
   }
   return found;
 }
@@ -112,7 +114,8 @@ function tokens(text: string): Token[] {
 // One clause of a caps text and how far it has been read.
 class Clause {
   private at = 0;
-  constructor(private readonly list: readonly Token[]) {}
+  /** `from`: where it begins in the text, with what parts it from the one before. */
+  constructor(private readonly list: readonly Token[], private readonly from: number) {}
 
   /** The next plain word, if there is one and it passes the test. */
   word(isWanted: (text: string) => boolean = () => true): string|undefined {
@@ -132,27 +135,33 @@ class Clause {
     return value;
   }
 
-  /** What is left, as text; "" where all was understood. */
-  get rest(): string {
-    return this.list.slice(this.at).map((token) => token.text).join(' ');
+  /** How many words are left. */
+  get left(): number {
+    return this.list.length - this.at;
+  }
+
+  /** Where reading stopped: behind what gives something, or in front of a clause that gives nothing. */
+  stop({isGiven}: {isGiven: boolean}): number {
+    return isGiven ? this.list[this.at]?.start ?? Infinity : this.from;
   }
 }
 
 // Clauses are parted by commas or semicolons.
 function clauses(kind: string, text: string): Clause[] {
-  const parts: Token[][] = [[]];
+  const parts: {readonly from: number, readonly list: Token[]}[] = [{from: 0, list: []}];
   for (const token of tokens(text)) {
-    if (token.isSign && token.text !== '=') parts.push([]);
-    else parts[parts.length - 1]?.push(token);
+    if (token.isSign && token.text !== '=') parts.push({from: token.start, list: []});
+    else parts.at(-1)?.list.push(token);
   }
-  if (parts.length === 1 && parts[0]?.length === 0) return [];
-  if (parts.some((part) => part.length === 0)) throw bad(kind, text, '');
-  return parts.map((part) => new Clause(part));
+  if (parts.length === 1 && parts[0]?.list.length === 0) return [];
+  const empty = parts.find(({list}) => list.length === 0);
+  if (empty) throw bad(kind, text, empty.from);
+  return parts.map(({list, from}) => new Clause(list, from));
 }
 
 // As the monitor words it: "osd capability parse failed, stopped at 'bogus' of 'allow bogus'".
-function bad(kind: string, text: string, rest: string): ServiceError {
-  return new ServiceError('EINVAL', `${kind} capability parse failed, stopped at '${rest}' of '${text}'`);
+function bad(kind: string, text: string, stop: number): ServiceError {
+  return new ServiceError('EINVAL', `${kind} capability parse failed, stopped at '${text.slice(stop)}' of '${text}'`);
 }
 
 function rightsOf(text: string): ReadonlySet<string>|undefined {
@@ -167,7 +176,7 @@ const osdProfiles = new Map<string, string>([
 
 function osdGrants(clause: Clause, text: string): OsdGrant[] {
   const verb = clause.word((word) => word === 'allow' || word === 'profile');
-  if (!verb) throw bad('osd', text, clause.rest);
+  if (!verb) throw bad('osd', text, clause.stop({isGiven: false}));
   let pool: string|undefined;
   let namespace: string|undefined;
   let objectPrefix: string|undefined;
@@ -175,12 +184,12 @@ function osdGrants(clause: Clause, text: string): OsdGrant[] {
   let isGiven = false;
   if (verb === 'profile') {
     const profile = clause.word((word) => osdProfiles.has(word));
-    if (!profile) throw bad('osd', text, clause.rest);
+    if (!profile) throw bad('osd', text, clause.stop({isGiven: false}));
     for (const letter of osdProfiles.get(profile) ?? '') rights.add(letter);
     isGiven = true;
   }
-  for (let moved = true; moved && clause.rest !== '';) {
-    const before = clause.rest.length;
+  for (let moved = true; moved && clause.left > 0;) {
+    const before = clause.left;
     pool = clause.value('pool') ?? pool;
     namespace = clause.value('namespace') ?? namespace;
     objectPrefix = clause.value('object_prefix') ?? objectPrefix;
@@ -191,9 +200,9 @@ function osdGrants(clause: Clause, text: string): OsdGrant[] {
         for (const letter of rightsOf(word) ?? ['x']) rights.add(letter);
       }
     }
-    moved = clause.rest.length < before;
+    moved = clause.left < before;
   }
-  if (clause.rest !== '' || !isGiven) throw bad('osd', text, clause.rest);
+  if (clause.left > 0 || !isGiven) throw bad('osd', text, clause.stop({isGiven}));
   const place = {
     ...(pool ? {pool} : {}),
     ...(namespace !== undefined ? {namespace} : {}),
@@ -215,18 +224,18 @@ const monProfiles = new Map<string, readonly MonGrant[]>([
 
 function monGrants(clause: Clause, text: string): readonly MonGrant[] {
   const verb = clause.word((word) => word === 'allow' || word === 'profile');
-  if (!verb) throw bad('mon', text, clause.rest);
+  if (!verb) throw bad('mon', text, clause.stop({isGiven: false}));
   const profile = verb === 'profile' ? clause.word() : clause.value('profile');
   if (profile !== undefined) {
     const grants = monProfiles.get(profile);
-    if (!grants || clause.rest !== '') throw bad('mon', text, clause.rest || profile);
+    if (!grants || clause.left > 0) throw bad('mon', text, clause.stop({isGiven: grants !== undefined}));
     return grants;
   }
   const command = clause.value('command');
   const service = clause.value('service');
   const word = clause.word((text) => rightsOf(text) !== undefined);
   const rights = command !== undefined ? new Set(['r', 'w', 'x']) : rightsOf(word ?? '');
-  if (!rights || clause.rest !== '') throw bad('mon', text, clause.rest);
+  if (!rights || clause.left > 0) throw bad('mon', text, clause.stop({isGiven: rights !== undefined}));
   return [{rights, ...(command !== undefined ? {command} : {}), ...(service !== undefined ? {service} : {})}];
 }
 

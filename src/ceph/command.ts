@@ -40,6 +40,8 @@ export interface Reply {
   readonly end?: string;
   /** Stands behind the pretty forms. */
   readonly prettyEnd?: string;
+  /** As measured of one command: a line ends in front of the outermost section's end, save in pretty XML. */
+  readonly hasInnerEnd?: true;
   readonly plain?: string;
 }
 

@@ -61,10 +61,19 @@ function finish(reply: Reply, format: unknown): MonAnswer {
   return {rc, outbuf: Buffer.from(body(reply, format)), outs: reply.outs ?? ''};
 }
 
+function endOf({end = '', prettyEnd = ''}: Reply, format: Format): string {
+  if (format === 'json' || format === 'xml') return end;
+  // As measured: Ceph's XML formatter ends in a blank line where the command writes no line's end of its own.
+  return format === 'xml-pretty' && (end === '' || prettyEnd !== '') ? `${prettyEnd}\n` : prettyEnd;
+}
+
 // An unknown format is plain, as the real monitor has it; what has no plain form is shown as pretty JSON.
 function body(reply: Reply, format: unknown): string {
   if (reply.doc === undefined) return reply.plain ?? '';
-  const written = (format: Format): string =>
-      render(reply.root ?? 'result', reply.doc ?? '', format) + ((format === 'json' || format === 'xml' ? reply.end : reply.prettyEnd) ?? '');
+  const written = (format: Format): string => {
+    const text = render(reply.root ?? 'result', reply.doc ?? '', format);
+    const broken = reply.hasInnerEnd && format !== 'xml-pretty' ? text.replace(/\n?(\}|<\/\w+>)\n?$/, '\n$&') : text;
+    return broken + endOf(reply, format);
+  };
   return isFormat(format) ? written(format) : reply.plain ?? written('json-pretty');
 }

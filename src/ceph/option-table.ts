@@ -2,6 +2,7 @@
 // (shim/rados/option_table.inc), so that both know the same names.
 import {readFileSync} from 'node:fs';
 import {fileURLToPath} from 'node:url';
+import {readIec, readSi, type Read} from './strict-numbers.js';
 
 export interface CephOption {
   readonly name: string;
@@ -31,12 +32,12 @@ function readTable(): ReadonlyMap<string, CephOption> {
 
 /** What is wrong with a value, in Ceph's words; undefined where nothing is. */
 export function valueComplaint(option: CephOption, value: string): string|undefined {
-  const integer = `Expected option value to be integer, got '${value}'`;
+  const complaintOf = (read: Read): string|undefined => 'complaint' in read ? read.complaint : undefined;
   switch (option.type) {
-    case 'bool': return /^(true|false|yes|no|on|off|\d+)$/i.test(value) ? undefined : integer;
-    case 'int': return /^-?\d+[KMGTPE]?$/.test(value) ? undefined : integer;
-    case 'uint': return /^\d+[KMGTPE]?$/.test(value) ? undefined : integer;
-    case 'size': return /^\d+([KMGTPE]i?)?B?$/.test(value) ? undefined : 'strict_iecstrtoll: unit prefix not recognized';
+    case 'bool': return /^(true|false|[-+]?\d+)$/i.test(value) ? undefined : `Expected option value to be integer, got '${value}'`;
+    case 'int': return complaintOf(readSi(value, {sign: 'any'}));
+    case 'uint': return complaintOf(readSi(value));
+    case 'size': return complaintOf(readIec(value));
     case 'float': return value !== '' && Number.isFinite(Number(value)) ? undefined : `Expected option value to be float, got '${value}'`;
     default: return undefined;
   }

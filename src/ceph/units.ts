@@ -29,14 +29,6 @@ export function percent(ratio: number): string {
   return value < 0.01 ? '0' : value.toFixed(2);
 }
 
-/** Bytes of "10G", "512", "4Ki" (IEC: powers of 1024); undefined where it is no such number. */
-export function parseIec(text: string): number|undefined {
-  const match = /^(\d+)([BKMGTPE]?)(i?)$/.exec(text);
-  if (!match || (match[3] && 'B'.includes(match[2] ?? ''))) return undefined;
-  const value = Number(match[1]) * 1024 ** Math.max(0, 'BKMGTPE'.indexOf(match[2] || 'B'));
-  return Number.isSafeInteger(value) ? value : undefined;
-}
-
 /** "2026-11-21T12:39:25.237073+0000" */
 export function timestamp(time: {readonly sec: number, readonly nsec: number}): string {
   const iso = new Date(time.sec * 1000).toISOString().slice(0, 19);

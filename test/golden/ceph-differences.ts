@@ -25,7 +25,6 @@ export const cephDifferences: readonly Difference[] = [
   {command: /^osd pool (mksnap|rmsnap)\b/, code: 22, reason: 'snapshots of whole pools are not supported; RBD never uses them'},
   {command: /^osd pool ls detail/, from: 459, code: 0, reason: 'shows the flag that the pool got from mksnap above'},
   {command: /^osd dump/, code: 0, reason: 'new_purged_snaps holds what the recorded OSD had just purged'},
-  {command: /^pg stat --format/, code: 0, reason: 'the real one breaks the line inside its last brace'},
   {command: /^auth (ls|list)/, code: 0, reason: 'a Ceph has keys of its own daemons and bootstrap keys besides'},
   {command: /^df -f nonesuch/, code: 2, reason: 'the usage text names the options that are here'},
   {command: /^(osd )?nonesuch$/, code: 22, reason: 'the closest matches are other commands, for there are fewer'},

@@ -61,6 +61,45 @@ t.test('exit codes are Ceph\'s', async (t) => {
   t.match(await ceph(['tell', 'osd.0', 'version']), {code: 95, stderr: /EOPNOTSUPP.*tell/});
 });
 
+// What 16.2.15 answered to the same words.
+const refused = {
+  quota: {
+    'abc': 'strict_iecstrtoll: illegal prefix (length > 2)', '10KiB': 'strict_iecstrtoll: illegal prefix (length > 2)', '10X': 'strict_iecstrtoll: unit prefix not recognized',
+    '-5': 'strict_iecstrtoll: value should not be negative', '16E': 'strict_iecstrtoll: value seems to be too large', 'K': 'Expected option value to be integer, got \'\'',
+    '99999999999999999999': 'The option value \'99999999999999999999\' seems to be invalid',
+  },
+  option: {
+    '1.5': 'strict_si_cast: unit prefix not recognized', '10KB': 'Expected option value to be integer, got \'10KB\'', '-1': 'strict_sistrtoll: value should not be negative',
+    '': 'strict_sistrtoll: value not specified',
+  },
+  caps: {
+    'allow': 'allow', 'allow foo': 'allow foo', 'allow r bar': 'bar', 'allow r, allow': ', allow', 'allow command': 'allow command', 'profile': 'profile', 'allow  r   pool': 'pool', 'allow r,': ',',
+  },
+};
+
+t.test('numbers and caps that cannot be read are refused in the monitor\'s words', async (t) => {
+  for (const [value, why] of Object.entries(refused.quota)) {
+    t.match(await ceph(['osd', 'pool', 'set-quota', 'rbd', 'max_bytes', '--', value]), {code: 22, stderr: `Error EINVAL: error parsing value '${value}': ${why}\n`}, value);
+  }
+  for (const [value, why] of Object.entries(refused.option)) {
+    t.match(await ceph(['config', 'set', 'client', 'rbd_concurrent_management_ops', '--', value]), {code: 22, stderr: `Error EINVAL: error parsing value: ${why}\n`}, value);
+  }
+  for (const [caps, stop] of Object.entries(refused.caps)) {
+    t.match(await ceph(['auth', 'get-or-create', 'client.no', 'osd', caps]), {code: 22, stderr: `Error EINVAL: osd capability parse failed, stopped at '${stop}' of '${caps}'\n`}, caps);
+  }
+  t.match(await ceph(['osd', 'pool', 'set-quota', 'rbd', 'max_bytes', '10KB']), {code: 0, stderr: 'set-quota max_bytes = 10240 for pool rbd\n'});
+  t.match(await ceph(['osd', 'pool', 'set-quota', 'rbd', 'max_bytes', '0']), {code: 0});
+});
+
+t.test('every format is as the real one ends it', async (t) => {
+  t.match(JSON.parse((await ceph(['auth', 'export', '-f', 'json'])).stdout), [{entity: 'client.admin', key: /^AQ/, caps: {mon: 'allow *'}}]);
+  t.match((await ceph(['auth', 'export', '-f', 'xml'])).stdout, /^<auth><auth_entities><entity>client\.admin</);
+  t.match((await ceph(['fsid', '-f', 'xml-pretty'])).stdout, /<\/fsid>\n<\/fsid>\n\n$/);
+  t.match((await ceph(['osd', 'tree', '-f', 'xml-pretty'])).stdout, /[^\n]\n$/);
+  t.match((await ceph(['pg', 'stat', '-f', 'json'])).stdout, /\}\n\}$/);
+  t.match((await ceph(['osd', 'stat'])).stdout, /^1 osds: 1 up \(since \d+[smhdw]\), 1 in \(since \d+[smhdw]\); epoch: e\d+\n$/);
+});
+
 t.test('-i is read and -o is written with the caller\'s rights', async (t) => {
   const made = await ceph(['auth', 'get-or-create', 'client.t', 'mon', 'profile rbd', 'osd', 'profile rbd pool=rbd', '-o', join(folder, 'out')]);
   t.strictSame(made, {code: 0, stdout: '', stderr: ''});

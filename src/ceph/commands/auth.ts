@@ -90,7 +90,7 @@ async function exported(request: Request): Promise<Reply> {
   const entity = request.values.text('entity');
   if (entity === '') {
     const users = await request.cluster.users.list();
-    return {outs: 'exported master keyring', plain: users.map(formatKeyring).join('')};
+    return {outs: 'exported master keyring', root: 'auth', doc: new List('auth_entities', users.map(userDocument)), plain: users.map(formatKeyring).join('')};
   }
   const user = await request.cluster.users.read(entity);
   if (!user) throw new MonRefusal('ENOENT', 'no key for auth(key=AAAAAAAAAAAAAAAA)');

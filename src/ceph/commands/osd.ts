@@ -5,7 +5,7 @@ import {Fields, Float, List, type Doc} from '../document.js';
 import {pgsOf, readPools, type Facts} from '../facts.js';
 import {choice, int, many, optional, text, type Argument} from '../signature.js';
 import {left, mixed, right, textTable, type Column} from '../text-table.js';
-import {bytes, timestamp} from '../units.js';
+import {ago, bytes, timestamp} from '../units.js';
 import {poolDocument, poolLine} from './pool-settings.js';
 import {monitor, release} from './status.js';
 
@@ -183,11 +183,11 @@ export const osdCommands: readonly MonCommand[] = [
     name: 'osd stat', args: [], ...look, help: 'show the osds in short',
     run: async (request) => {
       const [epoch, since] = [await epochOf(request), request.cluster.since];
-      const age = Math.floor(Math.max(0, Date.now() / 1000 - since.sec));
+      const age = ago(Math.max(0, Date.now() / 1000 - since.sec));
       return {
         root: 'osdmap',
         doc: {epoch, num_osds: 1, num_up_osds: 1, osd_up_since: since.sec, num_in_osds: 1, osd_in_since: since.sec, num_remapped_pgs: 0},
-        plain: `1 osds: 1 up (since ${age}s), 1 in (since ${age}s); epoch: e${epoch}\n`,
+        plain: `1 osds: 1 up (since ${age}), 1 in (since ${age}); epoch: e${epoch}\n`,
       };
     },
   },

@@ -4,7 +4,8 @@ import {MonRefusal, type MonCommand, type Reply, type Request} from '../command.
 import {List} from '../document.js';
 import {poolNamed, readPools, settingOf} from '../facts.js';
 import {choice, flag, float, int, optional, pool, text} from '../signature.js';
-import {bytes, counts, parseIec} from '../units.js';
+import {readIec, readSi} from '../strict-numbers.js';
+import {bytes, counts} from '../units.js';
 import {applySettings} from './pool-settings.js';
 
 async function create({cluster, values, identity}: Request): Promise<Reply> {
@@ -66,17 +67,10 @@ async function getQuota(request: Request): Promise<Reply> {
   };
 }
 
-// Bytes take powers of 1024 ("10Ki" is "10K"), numbers of objects powers of 1000.
 function quotaValue(field: string, given: string): number {
-  const parser = field === 'max_bytes' ? 'strict_iecstrtoll' : 'strict_si_cast';
-  const bad = (why: string): MonRefusal => new MonRefusal('EINVAL', `error parsing value '${given}': ${parser}: ${why}`);
-  if (given.startsWith('-')) throw bad('value should not be negative');
-  const match = /^(\d+)([KMGTPE]?)$/.exec(given);
-  const value = field === 'max_bytes' ? parseIec(given) :
-      match                           ? Number(match[1]) * 1000 ** (' KMGTPE'.indexOf(match[2] || ' ')) :
-                                        undefined;
-  if (value === undefined || !Number.isSafeInteger(value)) throw bad('unit prefix not recognized');
-  return value;
+  const read = field === 'max_bytes' ? readIec(given) : readSi(given);
+  if ('complaint' in read) throw new MonRefusal('EINVAL', `error parsing value '${given}': ${read.complaint}`);
+  return read.value;
 }
 
 async function setQuota({cluster, values}: Request): Promise<Reply> {

@@ -204,7 +204,7 @@ export const statusCommands: readonly MonCommand[] = [
       const facts = await request.facts();
       const pgs = facts.pools.reduce((sum, pool) => sum + pgsOf(pool.record), 0);
       return {
-        root: 'pg_info', end: '',
+        root: 'pg_info', hasInnerEnd: true,
         doc: {
           pg_ready: true,
           pg_summary: {

@@ -38,6 +38,10 @@ export function readCephOptions(argv: readonly string[]): CephOptions {
   const words: string[] = [];
   for (let at = 0; at < argv.length; at++) {
     const word = argv[at] ?? '';
+    if (word === '--') {
+      words.push(...argv.slice(at + 1));
+      break;
+    }
     const [name = '', joined] = word.startsWith('--') && word.includes('=') ? [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)] : [word];
     const kind = valued[name];
     if (kind) {

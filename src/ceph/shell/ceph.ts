@@ -4,6 +4,7 @@ import type {Identity} from '../../access/identity.js';
 import {Errno} from '../../service/errors.js';
 import type {Cluster} from '../command.js';
 import {monCommands} from '../commands.js';
+import {isFormat} from '../document.js';
 import {versionText} from '../commands/status.js';
 import {runMonCommand} from '../mon.js';
 import {OptionError, readCephOptions, type CephOptions} from './ceph-options.js';
@@ -66,7 +67,7 @@ async function answer(call: CephCall, options: CephOptions): Promise<Outcome> {
 // `auth ls` says its status line only in front of plain output, as measured.
 function showsStatus(fields: Readonly<Record<string, unknown>>): boolean {
   const isList = fields['prefix'] === 'auth ls' || fields['prefix'] === 'auth list';
-  return !isList || fields['format'] === undefined || fields['format'] === 'plain';
+  return !isList || !isFormat(fields['format']);
 }
 
 function errnoName(errno: number): string {
