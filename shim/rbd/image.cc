@@ -92,7 +92,8 @@ Image* Image::open(const rados::IoCtx& at, const OpenTarget& target, int& error)
   Reply reply = at.client->call("image.open", image->target_json());
   error = reply.error;
   if (error == 0) {
-    error = image->apply(*reply.result, std::move(reply.fds), Taking::always);
+    error = image->take(reply);
+    image->is_opened_.store(true);
     // The first request would wait for a server that can be reached; one that may not be reached is no matter of time.
     std::string why;
     if (error == 0) error = image->io_->try_access(why);
@@ -175,12 +176,21 @@ int Image::refresh() {
   return reply.error != 0 ? reply.error : take(reply);
 }
 
-int Image::apply(const Json& json, std::vector<UniqueFd> fds, Taking taking) {
+int Image::take(Reply& reply) {
+  const int error = apply(*reply.result, std::move(reply.fds));
+  if (error == 0) {
+    at_.client->notify("image.took", {{"handle", handle_}, {"serial", reply.result->value("serial", uint64_t{0})}});
+  }
+  return error;
+}
+
+int Image::apply(const Json& json, std::vector<UniqueFd> fds) {
   auto next = std::make_shared<ImageState>();
   int error = parse_image_state(json, *next);
   if (error != 0) return error;
   std::lock_guard<std::mutex> serial(apply_lock_.get());
-  if (taking != Taking::always && next->serial != 0 && next->serial <= serial_) return 0;
+  if (next->serial != 0 && next->serial <= serial_) return 0;
+  if (next->serial != 0 && next->serial < given_up_.serial && rank(next->own) > rank(given_up_.to)) next->own = given_up_.to;
   std::shared_ptr<const ImageState> before = state();
   if (!next->has_layers && before != nullptr) next->layers = before->layers;
   if (!next->snap_gone) {
@@ -223,9 +233,8 @@ void Image::give_up(const Json& params, const std::function<void(int, Json)>& an
   int error;
   {
     std::lock_guard<std::mutex> serial(apply_lock_.get());
-    // A grant that was sent before this and is taken after it must not count.
-    serial_ = std::max(serial_, params.value("serial", uint64_t{0}));
-    error = io_->give_up(params.value("to", "none") == "read" ? Own::read : Own::none);
+    given_up_ = {params.value("serial", uint64_t{0}), params.value("to", "none") == "read" ? Own::read : Own::none};
+    error = io_->give_up(given_up_.to);
   }
   answer(error, Json::object());
 }
@@ -290,7 +299,7 @@ void Image::watch_quiesced(uint64_t round) {
 }
 
 void Image::resume(const Json& params, std::vector<UniqueFd> fds) {
-  if (params.is_object()) apply(params.at("state"), std::move(fds), Taking::message);
+  if (params.is_object()) apply(params.at("state"), std::move(fds));
   Quiesced& quiesced = quiesced_.get();
   uint64_t round;
   {
@@ -451,7 +460,7 @@ void Image::on_call(const std::string& method, const Json& params, std::vector<U
                     std::function<void(int, Json)> answer) {
   int error = 0;
   if (method == "image.changed") {
-    error = apply(params.at("state"), std::move(fds), Taking::message);
+    error = apply(params.at("state"), std::move(fds));
     at_.client->taken(handle_);
     watchers_.notify_update();
   } else if (method == "image.ping") {
@@ -486,7 +495,7 @@ void Image::on_call(const std::string& method, const Json& params, std::vector<U
 
 void Image::on_reconnect() {
   // While it is being opened there is nothing to take up: that call is sent again.
-  if (state() == nullptr) return;
+  if (!is_opened_.load()) return;
   Json params = target_json();
   const Own own = io_->own();
   // In a forked child this is another session's handle, which holds nothing.
@@ -495,11 +504,17 @@ void Image::on_reconnect() {
   if (is_ours && own == Own::read) params["own"] = "read";
   if (!is_ours) io_->forget_leave();
   if (watchers_.listens()) params["listens"] = true;
+  {
+    // This daemon may count anew (it begins with the time of its clock).
+    std::lock_guard<std::mutex> serial(apply_lock_.get());
+    serial_ = 0;
+    given_up_ = {};
+  }
   Reply reply = at_.client->call("image.attach", std::move(params));
   int error = reply.error;
   // Lost once more meanwhile, or the daemon is busy: that says nothing about the image, and the next connection asks again.
   if (error == -ENOTCONN || error == -ETIMEDOUT) return;
-  if (error == 0) error = apply(*reply.result, std::move(reply.fds), Taking::always);
+  if (error == 0) error = take(reply);
   has_lock_.store(false);
   if (error == 0) return;
   // The image is gone, or is no longer this client's: nothing may be written to it any more.

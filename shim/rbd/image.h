@@ -76,12 +76,12 @@ class Image : public control::Listener, public CompletionOwner, public control::
   bool is_read_only() const;
   // 0, or -ENOENT where the snapshot that the handle is at is gone.
   int read_error() const { return read_error_.load(std::memory_order_acquire); }
-  // Takes the state that a call answered with.
-  int take(Reply& reply) { return apply(*reply.result, std::move(reply.fds), Taking::answer); }
-  // rbd_discard_granularity_bytes as it holds now.
+  // Takes the state that a call answered with, and tells the daemon so. Returns 0 or -errno.
+  int take(Reply& reply);
   // rbd_disable_zero_copy_writes: an asynchronous write takes a copy, since the client may free his memory at once
   // (python3-rbd does).
   bool copies_writes() const { return copies_writes_.load(std::memory_order_relaxed); }
+  // rbd_discard_granularity_bytes as it holds now.
   uint64_t discard_granularity() const { return discard_granularity_.load(std::memory_order_relaxed); }
 
   // Calls `method` with this image's handle in `params`.
@@ -139,9 +139,8 @@ class Image : public control::Listener, public CompletionOwner, public control::
 
   Json target_json() const;
   // Takes a state that the daemon sent; `fds` belong to its layers. Of two states the newer one counts, whichever
-  // comes first, save that what an attach or an open says is always taken. Returns 0 or -errno.
-  enum class Taking { always, answer, message };
-  int apply(const Json& json, std::vector<UniqueFd> fds, Taking taking);
+  // comes first. Returns 0 (this one or a newer one is in force) or -errno.
+  int apply(const Json& json, std::vector<UniqueFd> fds);
   // The daemon's leave to read or write is asked for, without waiting.
   void ask(bool write);
   void give_up(const Json& params, const std::function<void(int, Json)>& answer);
@@ -169,9 +168,15 @@ class Image : public control::Listener, public CompletionOwner, public control::
   PerProcess<std::mutex> apply_lock_;  // one state is taken at a time; taken before lock_
   PerProcess<std::mutex> adopt_lock_;  // one thread makes the image this process's own; taken before all others
   std::atomic<uint32_t> generation_{fork_generation()};  // whose it is
+  std::atomic<bool> is_opened_{false};  // the daemon's answer to image.open is there
 
   std::atomic<int> write_error_{0}, read_error_{0};
-  uint64_t serial_ = 0;  // of the last state that was taken; guarded by apply_lock_
+  // The daemon counts what it says of the image; states come in any order. Guarded by apply_lock_.
+  uint64_t serial_ = 0;  // of the last state that was taken
+  struct GivenUp {
+    uint64_t serial = 0;  // of the last image.giveUp: an older state grants no more than `to`
+    Own to = Own::none;
+  } given_up_;
 
   // Between image.quiesce and image.resume.
   struct Quiesced {

@@ -46,11 +46,6 @@ bool loses_layer(const std::vector<block::LayerSpec>& before, const std::vector<
   });
 }
 
-int rank(Own own) {
-  if (own == Own::none) return 0;
-  return own == Own::write || own == Own::shared ? 2 : 1;
-}
-
 block::Chain::Leave leave_of(Own own) {
   if (rank(own) == 0) return block::Chain::Leave::none;
   return own == Own::write ? block::Chain::Leave::write : block::Chain::Leave::read;

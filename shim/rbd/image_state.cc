@@ -145,6 +145,11 @@ void read_state(const json& from, ImageState& state) {
 
 }  // namespace
 
+int rank(Own own) {
+  if (own == Own::none) return 0;
+  return own == Own::write || own == Own::shared ? 2 : 1;
+}
+
 const SnapState* find_snap(const ImageState& state, const std::string& name) {
   for (const SnapState& snap : state.snaps) {
     if (!snap.is_trash && snap.name == name) return &snap;

@@ -34,6 +34,8 @@ struct LayerState {
 
 // What the handle may do without asking (docs/protocol-layers.md, "own").
 enum class Own { none, read, write, shared, frozen };
+// How much that is: 0 nothing, 1 reading, 2 writing.
+int rank(Own own);
 
 struct SnapState {
   uint64_t id = 0;

@@ -6,6 +6,7 @@ import { viewOf } from './layers.js';
 import { holdForOpener } from './ownership.js';
 import { imageKey, type At, type ImageRecord } from './records.js';
 import type { OpenImage, Session } from './sessions.js';
+import { Shown } from './shown.js';
 import { userSnap } from './snapshots.js';
 import { stateFor, type OpenedState } from './state.js';
 
@@ -38,7 +39,7 @@ export async function openImage(ctx: Context, session: Session, request: OpenReq
   const image = refOf(record);
   const open: OpenImage = {
     session, handle: request.handle, image, readOnly: request.readOnly, snapId: requestedSnap(record, request),
-    holds: holdForOpener(ctx, image), mayStillWrite: false, fenced: false, listens: request.listens ?? false, layers: new Set(), mayShow: new Set(), alsoShows: new Set(), attached: true,
+    holds: holdForOpener(ctx, image), mayStillWrite: false, fenced: false, listens: request.listens ?? false, shown: new Shown(), alsoShows: new Set(), attached: true,
   };
   await ctx.sessions.opened(open);
   try {
@@ -76,6 +77,12 @@ export function finishAttach(ctx: Context, session: Session, handle: number): vo
 export async function refreshImage(ctx: Context, open: OpenImage, have: ReadonlySet<string> = new Set()): Promise<OpenedState> {
   // A change that has quiesced the image is waited for: the answer is what came of it.
   return ctx.imageLocks.run(imageKey(open.image), () => stateFor(ctx, open, have));
+}
+
+/** The client has taken the state of that serial, which was the answer to a call. */
+export function tookState(ctx: Context, open: OpenImage, serial: number): void {
+  open.shown.took(serial);
+  ctx.retryRemovals?.();
 }
 
 /** Moves a handle to a snapshot, or back to the image. ENOENT. */

@@ -4,6 +4,7 @@ import type { Store } from '../store/store.js';
 import { ServiceError } from './errors.js';
 import { afterOwnTime } from './own-time.js';
 import { imageKey, keys, type Hold, type ImageRef, type SessionRecord } from './records.js';
+import { Shown } from './shown.js';
 import { transact } from './transact.js';
 
 /** Handles from here on are the daemon's own, opened for a command under the caller's session; clients choose smaller ones. */
@@ -50,10 +51,7 @@ export interface OpenImage {
   fenced: boolean;
   /** Its client wants to be asked before a snapshot (rbd_quiesce_watch), also where it writes nothing. */
   listens: boolean;
-  /** The layers that its process has open, by the ids that it was told. */
-  layers: ReadonlySet<string>;
-  /** Those, and layers of earlier states as long as it has not said that it has taken a later one: it may still read them. */
-  mayShow: ReadonlySet<string>;
+  readonly shown: Shown;
   /** Layers that it asked for beside its own chain (layer.chain): it may read them until it closes. */
   readonly alsoShows: Set<string>;
   /** Not yet taken up again after a restart of the daemon: nobody can be asked. */
@@ -242,7 +240,7 @@ export class Sessions {
   /** Whether anybody may still read that volume. After a restart nobody knows what those show who have not come back. */
   isShown(volume: string): boolean {
     const isOf = (tag: string): boolean => tag === volume || tag.startsWith(`${volume}.`);
-    const mayRead = (open: OpenImage): boolean => (!open.attached && open.mayShow.size === 0) || [...open.mayShow, ...open.alsoShows].some(isOf);
+    const mayRead = (open: OpenImage): boolean => (!open.attached && open.shown.isUnknown) || open.shown.mayShow(isOf) || [...open.alsoShows].some(isOf);
     return this.list().some((session) => [...session.handles.values()].some(mayRead));
   }
 
@@ -333,7 +331,7 @@ export class Sessions {
     const session = new Session(record.id, record);
     this.live.set(session.id, session);
     for (const { handle, image, readOnly, snapId, holds } of record.opens) {
-      this.remember({ session, handle, image, readOnly, snapId, holds, mayStillWrite: false, fenced: false, listens: false, layers: new Set(), mayShow: new Set(), alsoShows: new Set(), attached: false });
+      this.remember({ session, handle, image, readOnly, snapId, holds, mayStillWrite: false, fenced: false, listens: false, shown: new Shown(), alsoShows: new Set(), attached: false });
     }
   }
 

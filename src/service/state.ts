@@ -6,7 +6,7 @@ import { descriptorsOf, isShared, layerTag, lookAgain, openChain, readChain, rel
 import { configMetadata } from './metadata.js';
 import { isLocked } from './locks.js';
 import { findPoolById, poolConfig } from './pools.js';
-import { keys, type ExclusiveLockRecord, type ImageRecord, type ImageRef, type ParentRecord, type SnapRecord, type TrashRecord } from './records.js';
+import { keys, type ExclusiveLockRecord, type Hold, type ImageRecord, type ImageRef, type ParentRecord, type SnapRecord, type TrashRecord } from './records.js';
 import type { OpenImage } from './sessions.js';
 import { readRecord } from './transact.js';
 
@@ -25,8 +25,7 @@ export async function stateFor(ctx: Context, open: OpenImage, have: ReadonlySet<
       releaseAll(made.accesses);
       throw new ChainMoved(`image ${open.image.id} changes all the time`);
     }
-    open.layers = new Set(tagsOf(made));
-    open.mayShow = new Set([...open.mayShow, ...open.layers]);
+    open.shown.told(made.state['serial'] as number, tagsOf(made));
     return made;
   });
 }
@@ -64,8 +63,14 @@ async function stateOf(ctx: Context, open: OpenImage, have: ReadonlySet<string>)
     poolConfig: await poolConfig(ctx, open.image.pool),
     limitedBelow: (await findPoolById(ctx, open.image.pool))?.qos === 'backend',
   };
+  const own = (): Hold | 'frozen' | 'shared' => {
+    if (open.snapId !== null) return 'frozen';
+    if (shared) return 'shared';
+    // The head that it was granted since is in a later state.
+    return open.holds === 'write' && !record.head ? 'read' : open.holds;
+  };
   // Looked at when the message is written, so that it cannot pass a giveUp that went out since.
-  Object.defineProperty(state, 'own', { enumerable: true, get: () => (open.snapId !== null ? 'frozen' : shared ? 'shared' : open.holds) });
+  Object.defineProperty(state, 'own', { enumerable: true, get: own });
   const { layers, accesses } = snapGone
     ? { layers: [], accesses: [] }
     : await openChain(ctx, open, record, { snapId: open.snapId, have });
@@ -118,11 +123,10 @@ async function describeParent(ctx: Context, parent: ParentRecord | null): Promis
 /** Tells one handle the image's state; returns when it has taken it, has gone, or two seconds have passed. */
 export async function tellState(ctx: Context, open: OpenImage, method: 'image.changed' | 'image.resume'): Promise<void> {
   if (!open.session.channel || !open.attached) return;
-  const { state, accesses } = await stateFor(ctx, open, open.layers);
-  const taken = open.layers;
+  const { state, accesses } = await stateFor(ctx, open, open.shown.certain());
   const onAnswer = (): void => {
     // What it showed before may be removed now, once nobody else shows it either.
-    open.mayShow = new Set([...taken, ...open.layers]);
+    open.shown.took(state['serial'] as number);
     ctx.retryRemovals?.();
   };
   // One that reads late gets them late: until then they must not be closed, for their numbers would be other files'.

@@ -20,7 +20,7 @@ export class RpcClient {
   graceMs = 0;
   /** What the daemon asked of this client, in order. */
   readonly asked: { method: string; params: Json }[] = [];
-  /** Answers the daemon's requests; by default with {}. */
+  /** Answers the daemon's requests, with {} by default; a CallError that it throws is a refusal. */
   listener: Listener = () => ({});
   readonly closed: Promise<void>;
   private readonly waiting = new Map<number, { resolve: (value: Json) => void; reject: (error: Error) => void }>();
@@ -132,7 +132,16 @@ export class RpcClient {
     this.asked.push({ method, params });
     for (const wake of this.listeners.splice(0)) wake();
     if (message['id'] === undefined) return;
-    const result = await this.listener(method, params);
-    this.socket.write(`${JSON.stringify({ jsonrpc: '2.0', id: message['id'], result })}\n`);
+    const answer = await this.answerOf(method, params);
+    this.socket.write(`${JSON.stringify({ jsonrpc: '2.0', id: message['id'], ...answer })}\n`);
+  }
+
+  private async answerOf(method: string, params: Json): Promise<Json> {
+    try {
+      return { result: await this.listener(method, params) };
+    } catch (error) {
+      if (!(error instanceof CallError)) throw error;
+      return { error: { code: error.code, message: error.message } };
+    }
   }
 }

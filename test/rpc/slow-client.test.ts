@@ -72,7 +72,6 @@ t.test('descriptors that wait for a slow client are still those of its image whe
   // More than the kernel keeps for a reader.
   for (let i = 0; i < 16; i += 1) end.connection.notify('noise', { text: 'x'.repeat(65536) });
   const open = session.open(1);
-  open.layers = new Set();
   // It does not answer in time, and the daemon goes on.
   await tellState(s.ctx, open, 'image.changed');
   writeFileSync(join(dir, 'other'), 'of another user');

@@ -3,7 +3,7 @@ import t from 'tap';
 import { backends } from '../lib/backends.js';
 import { startTestDaemonOn } from '../lib/daemon.js';
 import { hold } from '../lib/hold.js';
-import type { Json, RpcClient } from '../lib/rpc-client.js';
+import { CallError, type Json, type RpcClient } from '../lib/rpc-client.js';
 
 for (const backend of backends) t.test(`on ${backend}`, async (t) => {
   const at = { pool: 1, namespace: '' };
@@ -23,7 +23,9 @@ for (const backend of backends) t.test(`on ${backend}`, async (t) => {
   t.test('a snapshot freezes the head, quiesces who writes, and tells all', async (t) => {
     // Without the exclusive-lock feature: who changes such an image takes no lock by it.
     await create('s', { features: 1 });
-    const [plain] = layersOf(await open(a, 's', 1));
+    const opened = await open(a, 's', 1);
+    const [plain] = layersOf(opened);
+    await a.call('image.took', { handle: 1, serial: opened['serial'] });
     await open(b, 's', 1, { readOnly: true });
     asked(a); asked(b);
     const { id } = await a.change('snap.create', { handle: 1, name: 'one' });
@@ -186,5 +188,36 @@ for (const backend of backends) t.test(`on ${backend}`, async (t) => {
     // A merge that is going on keeps its volumes until it ends; one that nobody refers to would stay, and tap end this test.
     while (files().length > 0) await new Promise((resolve) => setImmediate(resolve));
     t.equal(await c.code('image.open', { at, id, handle: 3 }), -2);
+  });
+
+  t.test('the volume of a layer is sent until the client has said that he has it', async (t) => {
+    const c = await d.client();
+    await c.call('image.create', { at, name: 'v', size: 8 * MiB, options: { features: 1 } });
+    let state = await open(c, 'v', 1);
+    let count = 0;
+    const sent = async (): Promise<boolean[]> => {
+      await c.call('image.metadata.set', { handle: 1, key: 'conf_rbd_cache_size', value: String(4096 * ++count) });
+      return layersOf(lastState(c)).map((layer) => 'volume' in layer);
+    };
+    const takeHead = async (): Promise<void> => {
+      await c.change('snap.create', { handle: 1, name: `v${count}` });
+      state = await c.call('layer.own', { handle: 1, mode: 'write' });
+    };
+    const serialOf = ({ serial }: Json): number => Number(serial);
+    c.listener = () => { throw new CallError(-5, 'it cannot be used'); };
+    t.strictSame(await sent(), [true], 'the answer to an open may not be taken yet');
+    t.strictSame(await sent(), [true], 'one that was refused is not there');
+    c.listener = () => ({});
+    t.strictSame(await sent(), [true]);
+    t.strictSame(await sent(), [false]);
+    await takeHead();
+    t.strictSame(await sent(), [true, false], 'that in the answer to layer.own may be on its way');
+    t.strictSame(await sent(), [false, false]);
+    await takeHead();
+    t.equal(await c.code('image.took', { handle: 1, serial: serialOf(state) + 1_000_000 }), 0, 'a serial that was never told says nothing');
+    t.equal(await c.code('image.took', { handle: 1, serial: serialOf(state) }), 0);
+    t.strictSame(await sent(), [false, false, false]);
+    t.equal(await c.code('image.took', { handle: 2, serial: 1 }), -22);
+    await c.close();
   });
 });

@@ -10,7 +10,7 @@ import { updateFeatures } from '../../service/features.js';
 import { createImage, imageById, imageByName, listImages, renameImage, type CreateOptions } from '../../service/images.js';
 import { addLock, breakLock, isLocked, lockerAddress, readLock, removeLock } from '../../service/locks.js';
 import { getMetadata, listMetadata, removeMetadata, setMetadata } from '../../service/metadata.js';
-import { attachImage, closeImage, finishAttach, openImage, refreshImage, requireImage, touchImage, setSnapshot, watchersOf, type OpenRequest } from '../../service/open.js';
+import { attachImage, closeImage, finishAttach, openImage, refreshImage, requireImage, setSnapshot, tookState, touchImage, watchersOf, type OpenRequest } from '../../service/open.js';
 import { findPool } from '../../service/pools.js';
 import type { At } from '../../service/records.js';
 import { removeImage } from '../../service/remove.js';
@@ -47,6 +47,10 @@ export const imageMethods: Methods = {
     return { ...answer, sent };
   },
   'image.refresh': async (call) => answerWithState(await refreshImage(call.ctx, await openFor(call, 'rx'))),
+  'image.took': async (call) => {
+    tookState(call.ctx, call.session.open(call.params.number('handle')), call.params.number('serial'));
+    return done;
+  },
   'image.snap': async (call) => {
     const open = await openFor(call, 'rx');
     return answerWithState(await setSnapshot(call.ctx, open, call.params.has('snapId') ? call.params.number('snapId') : null));

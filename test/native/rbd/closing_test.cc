@@ -89,6 +89,23 @@ int open_with(const std::function<void(Json& state)>& spoil) {
   return error;
 }
 
+// An image of one cow layer, as the daemon tells of it with that serial.
+cbd::control::Reply cow_state(FakeClient& client, uint64_t serial, const char* own, uint64_t bytes = size) {
+  Json state = client.state();
+  state["serial"] = serial;
+  state["own"] = own;
+  state["size"] = bytes;
+  state["layers"][0]["kind"] = "cow";
+  state["layers"][0]["size"] = bytes;
+  cbd::control::Reply reply = FakeClient::ok(state);
+  reply.fds.emplace_back(dup(client.file()));
+  return reply;
+}
+
+void say(FakeClient& client, const char* method, Json params, std::vector<cbd::UniqueFd> fds = {}) {
+  client.last_listener()->on_call(method, params, std::move(fds), [](int error, const Json&) { CHECK_EQ(error, 0); });
+}
+
 }  // namespace
 
 int main() {
@@ -113,5 +130,42 @@ int main() {
     CHECK_EQ(open_with([](Json& state) { state["metadata"] = {{"conf_x", 1}}; }), -EIO);
     CHECK_EQ(open_with([](Json& state) { state = Json::array(); }), -EIO);
   });
+  tap::test("of two states the newer one counts, also where it overtakes the answer to the open", [] {
+    auto client = std::make_shared<FakeClient>(uint64_t{2} << 30);
+    client->set_answer("image.open", [&](const Json&) {
+      cbd::control::Reply newer = cow_state(*client, 6, "read", 2 * size);
+      say(*client, "image.changed", {{"state", *newer.result}}, std::move(newer.fds));
+      return cow_state(*client, 5, "read");
+    });
+    cbd::rados::IoCtx io = make_io(client);
+    rbd_image_t image = nullptr;
+    CHECK_EQ(rbd_open(&io, "image", &image, nullptr), 0);
+    uint64_t bytes = 0;
+    CHECK_EQ(rbd_get_size(image, &bytes), 0);
+    CHECK_EQ(bytes, 2 * size);
+    char data[4] = {1, 1, 1, 1};
+    CHECK_EQ(rbd_read(image, size, sizeof data, data), static_cast<ssize_t>(sizeof data));
+    CHECK_EQ(data[3], 0);
+    CHECK_EQ(client->count("image.took"), 1);
+    rbd_close(image);
+  });
+
+  tap::test("a grant that image.giveUp overtook is none, and is asked for anew", [] {
+    auto client = std::make_shared<FakeClient>(uint64_t{2} << 30);
+    client->set_answer("image.open", [&](const Json&) { return cow_state(*client, 5, "none"); });
+    int asked = 0;
+    client->set_answer("layer.own", [&](const Json&) {
+      if (asked++ > 0) return cow_state(*client, 9, "write");
+      say(*client, "image.giveUp", {{"to", "none"}, {"serial", 8}});
+      return cow_state(*client, 7, "write");
+    });
+    cbd::rados::IoCtx io = make_io(client);
+    rbd_image_t image = nullptr;
+    CHECK_EQ(rbd_open(&io, "image", &image, nullptr), 0);
+    CHECK_EQ(rbd_write(image, 0, 4, "data"), 4);
+    CHECK_EQ(asked, 2);
+    rbd_close(image);
+  });
+
   return tap::finish();
 }
