@@ -205,6 +205,6 @@ async function commitMerge(ctx: Context, { upper, lower }: Pair, volumeSize: num
 /** Those that are open with one of the layers in their chain, or may be: what is just being opened has not been told a chain yet. */
 function imagesThatShow(ctx: Context, layers: readonly LayerRecord[]): ImageRef[] {
   const tags = new Set(layers.map(layerTag));
-  const mayShow = (open: OpenImage): boolean => open.layers.size === 0 || [...open.layers, ...open.mayShow].some((tag) => tags.has(tag));
+  const mayShow = (open: OpenImage): boolean => open.shown.isUnknown || open.shown.mayShow((tag) => tags.has(tag));
   return ctx.sessions.openImages().filter((image) => ctx.sessions.openersOf(image).some(mayShow));
 }
