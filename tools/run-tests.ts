@@ -113,10 +113,12 @@ function run(program: Program): Promise<Outcome> {
   });
 }
 
-/** The part of a failing program's output that is worth showing. */
+/** What is worth showing of a failing program's output: all but the points that passed, and of very much the beginning and the end. */
 function excerpt(output: string): string {
   const limit = 20_000;
-  return output.length <= limit ? output : `${output.slice(0, limit / 2)}\n[...]\n${output.slice(-limit / 2)}`;
+  const isWorthless = (line: string): boolean => /^\s*(ok \d+\b.*|1\.\.\d+|)$/.test(line);
+  const rest = output.split('\n').filter((line) => !isWorthless(line)).join('\n');
+  return rest.length <= limit ? rest : `${rest.slice(0, limit / 2)}\n[...]\n${rest.slice(-limit / 2)}`;
 }
 
 async function main(): Promise<number> {
@@ -129,6 +131,7 @@ async function main(): Promise<number> {
     return 2;
   }
   const total = { passed: 0, failed: 0, skipped: 0 };
+  const failing: string[] = [];
   const queue = [...chosen];
   const worker = async (): Promise<void> => {
     for (let program = queue.shift(); program !== undefined; program = queue.shift()) {
@@ -138,13 +141,17 @@ async function main(): Promise<number> {
       const verdict = outcome.failed > 0 ? 'FAIL' : 'ok  ';
       const skips = outcome.skipped > 0 ? `, ${outcome.skipped} skipped` : '';
       console.log(`${verdict} ${program.name}: ${outcome.passed} passed, ${outcome.failed} failed${skips} (${seconds} s)`);
-      if (outcome.failed > 0) console.log(excerpt(outcome.output));
+      if (outcome.failed > 0) {
+        failing.push(program.name);
+        console.log(excerpt(outcome.output));
+      }
       total.passed += outcome.passed;
       total.failed += outcome.failed;
       total.skipped += outcome.skipped;
     }
   };
   await Promise.all(Array.from({ length: PARALLEL }, worker));
+  for (const name of failing) console.log(`failed: ${name}`);
   console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
   return total.failed > 0 ? 1 : 0;
 }
