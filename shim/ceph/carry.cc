@@ -13,12 +13,17 @@ namespace {
 
 constinit Library<RbdFunctions> library{"ceprbd.so.1", kRbdNames};
 
-// The real completion has ended: so does ours. A real one whose image announces completions is released when
-// it is polled, since the real library hands out its handle then.
+void release_real(void* real) {
+  rbd()->rbd_aio_release(real);
+}
+
+// The real completion has ended: so does ours. A real one whose image announces completions stays for as long as ours, since the
+// real library hands out its handle when it is polled for, if it ever is.
 void carried_end(rbd_completion_t real, void* argument) {
   auto* const ours = rbd::Completion::from(argument);
   const bool is_polled_for = ours->wants_event();
   ours->set_result(rbd()->rbd_aio_get_return_value(real));
+  if (is_polled_for) ours->keep(real, release_real);
   ours->run();
   if (!is_polled_for) rbd()->rbd_aio_release(real);
 }

@@ -1,12 +1,15 @@
 // librbd's functions whose way between us and a real Ceph is particular: opening and closing, polling, pool
 // numbers.
 #include <cerrno>
+#include <functional>
 #include <memory>
 #include <new>
+#include <thread>
 
 #include "ceph/rbd.h"
 #include "rbd/completion.h"
 #include "rbd/pool_stats.h"
+#include "rbd/thread.h"
 
 namespace cbd::ceph {
 
@@ -34,16 +37,28 @@ struct Opening {
   rbd_image_t* image;
 };
 
+// Runs `work` on a thread of its own; here, where there can be none. What ends the last use of a pool may shut its connection down,
+// and that waits for the very threads that the real library calls us back on.
+void elsewhere(std::function<void()> work) {
+  std::thread thread;
+  if (rbd::start_thread(thread, "cbd-ceph", work) == 0) thread.detach();
+  else work();
+}
+
 void end_open(rbd_completion_t real, void* argument) {
-  const std::unique_ptr<Opening> opening(static_cast<Opening*>(argument));
+  auto opening = std::unique_ptr<Opening>(static_cast<Opening*>(argument));
   ssize_t result = rbd()->rbd_aio_get_return_value(real);
+  rbd()->rbd_aio_release(real);
   if (result >= 0) {
     const int wrapped = wrap_image(opening->opened, &opening->pool, opening->image);
     if (wrapped < 0) result = wrapped;
   }
-  opening->ours->set_result(result);
-  opening->ours->run();
-  rbd()->rbd_aio_release(real);
+  elsewhere([opening = opening.release(), result] {
+    rbd::Completion* const ours = opening->ours;
+    delete opening;
+    ours->set_result(result);
+    ours->run();
+  });
 }
 
 // `Member` is the real function among rbd_aio_open and its kin, which take the same arguments.
@@ -77,11 +92,15 @@ struct Closing {
 };
 
 void end_close(rbd_completion_t real, void* argument) {
-  const std::unique_ptr<Closing> closing(static_cast<Closing*>(argument));
-  closing->ours->set_result(rbd()->rbd_aio_get_return_value(real));
-  delete closing->image;
-  closing->ours->run();
+  const ssize_t result = rbd()->rbd_aio_get_return_value(real);
   rbd()->rbd_aio_release(real);
+  elsewhere([closing = static_cast<Closing*>(argument), result] {
+    rbd::Completion* const ours = closing->ours;
+    delete closing->image;
+    delete closing;
+    ours->set_result(result);
+    ours->run();
+  });
 }
 
 }  // namespace
@@ -158,11 +177,7 @@ int rbd_poll_io_events(rbd_image_t image, rbd_completion_t* comps, int numcomp) 
   const rbd_image_t real = real_image(image);
   if (real == nullptr) return -ENOTCONN;
   const int found = rbd()->rbd_poll_io_events(real, comps, numcomp);
-  for (int i = 0; i < found; i++) {
-    const rbd_completion_t ended = comps[i];
-    comps[i] = rbd()->rbd_aio_get_arg(ended);
-    rbd()->rbd_aio_release(ended);
-  }
+  for (int i = 0; i < found; i++) comps[i] = rbd()->rbd_aio_get_arg(comps[i]);
   return found;
 }
 

@@ -61,6 +61,11 @@ class Completion {
   // Returns when the callback has returned; at once when called inside it.
   void wait();
   bool has_callback() const { return callback_ != nullptr; }
+  // Has `end` called with `kept` when this completion goes: what must stay for as long as its client has it.
+  void keep(void* kept, void (*end)(void*)) {
+    kept_ = kept;
+    end_kept_ = end;
+  }
   // Has `request.done` called with 0 when waiters wake, or at once where they have. One at a time.
   void tell(block::Request& request);
 
@@ -70,13 +75,17 @@ class Completion {
  private:
   enum State : uint32_t { kPending, kCallback, kComplete };
 
-  ~Completion() = default;
+  ~Completion() {
+    if (end_kept_ != nullptr) end_kept_(kept_);
+  }
 
   const rbd_callback_t callback_;
   void* const arg_;
   std::atomic<CompletionOwner*> owner_{nullptr};
   bool wants_event_ = false;
   ssize_t result_ = 0;
+  void* kept_ = nullptr;
+  void (*end_kept_)(void*) = nullptr;
   std::atomic<uint32_t> references_{1};
   std::atomic<uint32_t> state_{kPending};
   std::atomic<block::Request*> waiter_{nullptr};

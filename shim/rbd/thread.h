@@ -6,21 +6,26 @@
 
 #include <cerrno>
 #include <functional>
+#include <new>
 #include <system_error>
 #include <thread>
 
 namespace cbd::rbd {
 
-// Starts `body` on `thread`, with all signals blocked and `name` (at most 15 bytes) as its name. Returns 0 or -EAGAIN.
+// Starts `body` on `thread`, with all signals blocked and `name` (a literal of at most 15 bytes) as its name. Returns 0 or -EAGAIN.
 inline int start_thread(std::thread& thread, const char* name, std::function<void()> body) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   int error = 0;
   try {
-    thread = std::thread(std::move(body));
-    pthread_setname_np(thread.native_handle(), name);
+    thread = std::thread([name, body = std::move(body)] {
+      pthread_setname_np(pthread_self(), name);
+      body();
+    });
   } catch (const std::system_error&) {
+    error = -EAGAIN;
+  } catch (const std::bad_alloc&) {
     error = -EAGAIN;
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);

@@ -349,13 +349,34 @@ def orders():
             else:
                 parts.pop(part).close()
         seen.append(0)
+    last = last_of_all()
     cluster = connect()
     addresses = set()
     for _ in range(3):
         with cluster.open_ioctx('far') as far, rbd.Image(far, 'order') as image:
             addresses.add(list(image.watchers_list())[0]['addr'])
     cluster.shutdown()
-    return [len(seen), len(addresses)]
+    return [len(seen), len(addresses), last]
+
+
+def last_of_all():
+    # An image that outlives its context and its rados_t takes the connection with it when it is closed in the background: not on
+    # a thread that the connection waits for.
+    library, handles = ctypes.CDLL('librbd.so.1'), ctypes.CDLL('librados.so.2')
+    cluster, io, image, closing = (ctypes.c_void_p() for _ in range(4))
+    assert handles.rados_create(ctypes.byref(cluster), b'admin') == 0
+    assert handles.rados_conf_read_file(cluster, os.environ['CEPH_CONF'].encode()) == 0
+    assert handles.rados_connect(cluster) == 0
+    assert handles.rados_ioctx_create(cluster, b'far', ctypes.byref(io)) == 0
+    assert library.rbd_open(io, b'order', ctypes.byref(image), None) == 0
+    handles.rados_ioctx_destroy(io)
+    handles.rados_shutdown(cluster)
+    assert library.rbd_aio_create_completion(None, None, ctypes.byref(closing)) == 0
+    assert library.rbd_aio_close(image, closing) == 0
+    assert library.rbd_aio_wait_for_complete(closing) == 0
+    result = library.rbd_aio_get_return_value(closing)
+    library.rbd_aio_release(closing)
+    return result
 
 
 def outage():

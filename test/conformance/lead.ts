@@ -6,6 +6,9 @@ import { root } from '../lib/root.js';
 import type { Step } from './world.js';
 import { targetEnv, type Target } from './runner.js';
 
+/** Far more than a step takes on a busy machine: what is waited for so long does not come. */
+const STEP_TIMEOUT_MS = 60_000;
+
 export class Lead {
   private readonly process: ChildProcessWithoutNullStreams;
   private readonly answers: AsyncIterableIterator<string>;
@@ -23,10 +26,17 @@ export class Lead {
     this.answers = createInterface({ input: this.process.stdout })[Symbol.asyncIterator]();
   }
 
-  /** The lines that the step wrote down. A library that ends the process says so in their place. */
+  /** The lines that the step wrote down. A library that ends the process, or does not return, says so in their place. */
   async take(step: Step): Promise<string[]> {
     this.process.stdin.write(`${JSON.stringify(step)}\n`);
+    let hangs = false;
+    const timer = setTimeout(() => {
+      hangs = true;
+      this.process.kill('SIGKILL');
+    }, STEP_TIMEOUT_MS);
     const answer = await this.answers.next();
+    clearTimeout(timer);
+    if (hangs) return [`${this.name} hangs`];
     if (answer.done === true) return [`${this.name} ends the process: ${this.process.signalCode ?? this.process.exitCode} ${this.stderr.trim()}`];
     return JSON.parse(answer.value) as string[];
   }

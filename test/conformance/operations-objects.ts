@@ -29,9 +29,13 @@ const data = (s: Step): [Bytes, number] => {
   return [new Bytes(`<${number(s, 'value')}*${length}>`, Buffer.alloc(Math.max(1, length), number(s, 'value'))), length];
 };
 
+// A write of no bytes behind the end of an object that was written whole spoils its checksum in the real 16.2.15, whose osd then lets
+// everybody who reads it wait for another copy.
+const someData = (s: Step): [Bytes, number] => data({ ...s, length: Math.max(1, number(s, 'length') % 5000) });
+
 export const OBJECT_OPERATIONS: Record<string, Operation> = {
   objectWriteFull: async (w, s) => { await w.c.call('rados_write_full', w.c.io, nameOf(s), ...data(s)); },
-  objectWrite: async (w, s) => { await w.c.call('rados_write', w.c.io, nameOf(s), ...data(s), number(s, 'offset') % 100000); },
+  objectWrite: async (w, s) => { await w.c.call('rados_write', w.c.io, nameOf(s), ...someData(s), number(s, 'offset') % 100000); },
   objectAppend: async (w, s) => { await w.c.call('rados_append', w.c.io, nameOf(s), ...data(s)); },
   objectTruncate: async (w, s) => { await w.c.call('rados_trunc', w.c.io, nameOf(s), number(s, 'size') % 100000); },
   objectRemove: async (w, s) => { await w.c.call('rados_remove', w.c.io, nameOf(s)); },
@@ -65,7 +69,7 @@ export const OBJECT_OPERATIONS: Record<string, Operation> = {
     else await w.c.silent('rados_write_op_omap_rm_keys', op, keys, 1);
   }),
   objectCompound: (w, s) => write(w, s, async (op) => {
-    const [bytes, length] = data(s);
+    const [bytes, length] = someData(s);
     await w.c.silent('rados_write_op_create', op, s['on'] === true ? 1 : 0, null);
     await w.c.silent('rados_write_op_write', op, bytes, length, number(s, 'offset') % 10000);
     await w.c.silent('rados_write_op_setxattr', op, text(s, 'key'), bytesOf('xy'), 2);

@@ -80,7 +80,8 @@ A null callback of \`rbd_resize2\`, a read or compare-and-write of length 0 with
 \`rados_wait_for_latest_osdmap\`, \`rados_getaddrs\` and \`rados_watch_flush\` crash librados 16.2.15, and \`rados_mon_command\`, \`rados_blocklist_add\` and
 \`rados_inconsistent_pg_list\` never return. So end or hang \`rbd_clone\` of a snapshot without a name, \`rbd_resize\` to 2^64 - 1 (some calls later),
 \`rbd_migration_prepare\` with null options, \`rbd_migration_execute\` of an image that does not migrate, \`rados_watch_check\` of an unknown cookie and
-\`rados_ioctx_snap_lookup\` on a pool without snapshots. They are no cases.
+\`rados_ioctx_snap_lookup\` on a pool without snapshots. They are no cases. After \`rados_write\` of no bytes behind the end of an object that
+\`rados_write_full\` wrote, every read of the whole object waits for ever (the osd kept a wrong checksum); ours reads it.
 `;
 }
 

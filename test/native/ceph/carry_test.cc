@@ -143,6 +143,78 @@ int main() {
     CHECK_EQ(rbd_close(image), 0);
   });
 
+  tap::test("an image that is closed while requests are under way is closed behind the last callback", [] {
+    Place place;
+    for (int round = 0; round < 20; round++) {
+      rbd_image_t image = nullptr;
+      CHECK_EQ(rbd_open(&place.io, "there", &image, nullptr), 0);
+      std::atomic<int> called{0};
+      // Released before its end, at its callback, and behind the close.
+      const auto end_it = [](rbd_completion_t completion, void* counter) {
+        rbd_aio_release(completion);
+        static_cast<std::atomic<int>*>(counter)->fetch_add(1);
+      };
+      std::vector<rbd_completion_t> mine;
+      static char data[64];
+      for (int at = 0; at < 24; at++) {
+        rbd_completion_t made = nullptr;
+        rbd_aio_create_completion(&called, at % 3 == 0 ? end_it : count, &made);
+        CHECK_EQ(rbd_aio_write(image, 64 * at, sizeof data, data, made), 0);
+        if (at % 3 == 1) rbd_aio_release(made);
+        if (at % 3 == 2) mine.push_back(made);
+      }
+      if (round % 2 == 0) {
+        CHECK_EQ(rbd_close(image), 0);
+      } else {
+        std::atomic<int> closed{0};
+        rbd_completion_t closing = completion_for(closed);
+        CHECK_EQ(rbd_aio_close(image, closing), 0);
+        CHECK_EQ(end_of(closing), 0);
+        CHECK_EQ(closed.load(), 1);
+      }
+      CHECK_EQ(called.load(), 24);
+      for (rbd_completion_t each : mine) CHECK_EQ(end_of(each), 0);
+    }
+  });
+
+  tap::test("completions that nobody polled for are no loss when their image is closed", [] {
+    Place place;
+    rbd_image_t image = nullptr;
+    CHECK_EQ(rbd_open(&place.io, "there", &image, nullptr), 0);
+    CHECK_EQ(rbd_set_image_notification(image, 0, 0), 0);
+    std::atomic<int> called{0};
+    std::vector<rbd_completion_t> mine;
+    for (int at = 0; at < 16; at++) {
+      mine.push_back(completion_for(called));
+      CHECK_EQ(rbd_aio_write(image, 64 * at, 1, "z", mine.back()), 0);
+    }
+    CHECK_EQ(rbd_close(image), 0);
+    CHECK_EQ(called.load(), 16);
+    for (rbd_completion_t each : mine) CHECK_EQ(end_of(each), 0);
+  });
+
+  tap::test("what goes with the last image of a pool goes on no thread of the library's", [] {
+    static std::string gone_on;  // static: the pool writes it last
+    std::atomic<int> called{0};
+    rbd_image_t image = nullptr, none = nullptr;
+    for (const bool is_there : {false, true}) {
+      rbd_completion_t ending = completion_for(called);
+      {
+        Place place;
+        place.pool->gone_on = &gone_on;
+        if (is_there) {
+          CHECK_EQ(rbd_open(&place.io, "there", &image, nullptr), 0);
+        } else {
+          CHECK_EQ(rbd_aio_open(&place.io, "none", &none, nullptr, ending), 0);
+        }
+      }
+      if (is_there) CHECK_EQ(rbd_aio_close(image, ending), 0);
+      CHECK_EQ(end_of(ending), is_there ? 0 : -ENOENT);
+      CHECK(!gone_on.empty() && gone_on != "stand-in");
+      gone_on.clear();
+    }
+  });
+
   tap::test("after a fork an inherited image is left alone, and functions that Ceph lacks are refused", [] {
     Place place;
     rbd_image_t image = nullptr;

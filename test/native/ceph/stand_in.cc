@@ -1,5 +1,6 @@
 // A librbd of its own kind: one image in memory, whose requests end on threads of their own, in any order. What it hands out is on the
 // heap, so that a sanitizer sees what is used too long or never given back.
+#include <pthread.h>
 #include <rbd/librbd.h>
 
 #include <atomic>
@@ -37,6 +38,15 @@ __attribute__((constructor)) void take_stack() {
   for (size_t at = 0; at < sizeof frame; at += 4096) frame[at] = 1;
 }
 
+// A thread of the library's, which its pool must not end on: named so that a test can tell.
+template <class Work>
+void on_thread(Work work) {
+  std::thread([work] {
+    pthread_setname_np(pthread_self(), "stand-in");
+    work();
+  }).detach();
+}
+
 void drop(Completion* completion) {
   if (completion->references.fetch_sub(1) == 1) delete completion;
 }
@@ -55,7 +65,7 @@ int start(Image* image, rbd_completion_t handle, Work work) {
     std::lock_guard<std::mutex> hold(image->lock);
     image->flying++;
   }
-  std::thread([image, completion, work] {
+  on_thread([image, completion, work] {
     {
       std::lock_guard<std::mutex> hold(image->lock);
       completion->result = work();
@@ -67,7 +77,7 @@ int start(Image* image, rbd_completion_t handle, Work work) {
     drop(completion);
     image->flying--;
     image->changed.notify_all();
-  }).detach();
+  });
   return 0;
 }
 
@@ -91,6 +101,17 @@ int rbd_close(rbd_image_t handle) {
     image->changed.wait(hold, [&] { return image->flying == 0; });
   }
   delete image;
+  return 0;
+}
+
+int rbd_aio_close(rbd_image_t handle, rbd_completion_t end) {
+  auto* const completion = static_cast<Completion*>(end);
+  completion->references.fetch_add(1);
+  on_thread([=] {
+    rbd_close(handle);
+    completion->callback(completion, completion->argument);
+    drop(completion);
+  });
   return 0;
 }
 
@@ -129,12 +150,12 @@ int rbd_aio_read(rbd_image_t handle, uint64_t offset, size_t length, char* data,
 int rbd_aio_open(rados_ioctx_t, const char* name, rbd_image_t* out, const char*, rbd_completion_t handle) {
   auto* const completion = static_cast<Completion*>(handle);
   completion->references.fetch_add(1);
-  std::thread([=, is_there = strcmp(name, "there") == 0] {
+  on_thread([=, is_there = strcmp(name, "there") == 0] {
     if (is_there) *out = new Image;
     completion->result = is_there ? 0 : -ENOENT;
     completion->callback(completion, completion->argument);
     drop(completion);
-  }).detach();
+  });
   return 0;
 }
 
