@@ -55,7 +55,7 @@ class Chain : public Device {
   int extents(uint64_t offset, uint64_t length, std::vector<Extent>& out) override;
 
   // What [offset, offset + length) of this chain has that `from` has not, exact to a block: changed blocks
-  // only, as data or zero. Both must be readable (not waiting for leave). `from` null: all that is data here.
+  // only, as data, or as zero where `from` has data. Both must be readable (not waiting for leave). `from` null: all that is data here.
   int changes_since(Chain* from, uint64_t offset, uint64_t length, std::vector<Extent>& out);
 
   // Bytes that the maps take.
@@ -72,6 +72,8 @@ class Chain : public Device {
   // Appends to `out`, whose members from `from` on may be joined.
   int known_extents(const LayerSet& set, uint64_t offset, uint64_t end, PlainExtents& plain,
                     std::vector<Extent>& out, size_t from);
+  int data_lost(const LayerSet& set, const Extent& hole, PlainExtents& plain, std::vector<Extent>& out,
+                size_t from);
 
   const Hook hook_;
   std::atomic<uint64_t> size_{0};

@@ -185,7 +185,7 @@ int Chain::changes_since(Chain* from, uint64_t offset, uint64_t length, std::vec
   std::mutex& my_lock = state_.get().lock;
   std::mutex& their_lock = from ? from->state_.get().lock : my_lock;
   const size_t had = out.size();
-  PlainExtents plain(offset, end);
+  PlainExtents plain(offset, end), plain_then(offset, end);
   std::vector<Piece> own, other;
   std::vector<Extent> now;
   for (uint64_t at = offset; at < end; at += std::min(window, end - at)) {
@@ -212,11 +212,24 @@ int Chain::changes_since(Chain* from, uint64_t offset, uint64_t length, std::vec
       now.clear();
       if (int rc = known_extents(*mine, begin, stop, plain, now, 0)) return rc;
       for (const Extent& e : now) {
-        const bool is_data = e.kind == Extent::Kind::data;
-        if (from || is_data)
-          add(out, had, is_data ? Extent::Kind::data : Extent::Kind::zero, e.offset, e.length);
+        if (e.kind == Extent::Kind::data) {
+          add(out, had, Extent::Kind::data, e.offset, e.length);
+        } else if (from) {
+          if (int rc = from->data_lost(*theirs, e, plain_then, out, had)) return rc;
+        }
       }
     }
+  }
+  return 0;
+}
+
+// Adds as zero what of `hole`, which holds nothing now, held data in `set`, these layers of ours.
+int Chain::data_lost(const LayerSet& set, const Extent& hole, PlainExtents& plain, std::vector<Extent>& out,
+                     size_t from) {
+  std::vector<Extent> then;
+  if (int rc = known_extents(set, hole.offset, hole.offset + hole.length, plain, then, 0)) return rc;
+  for (const Extent& e : then) {
+    if (e.kind == Extent::Kind::data) add(out, from, Extent::Kind::zero, e.offset, e.length);
   }
   return 0;
 }

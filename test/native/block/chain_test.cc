@@ -283,8 +283,13 @@ int main() {
     CHECK_EQ(changes(nullptr, one), std::string("d1+3 d50+1 d90+1 "));
     CHECK_EQ(changes(&one, two), std::string("d2+1 z50+1 d60+1 "));
     CHECK_EQ(changes(&one, one), std::string(""));
-    CHECK_EQ(changes(&two, three), std::string("d1+1 z80+20 "));
+    CHECK_EQ(changes(&two, three), std::string("d1+1 z90+1 "));
     CHECK_EQ(changes(nullptr, three), std::string("d1+3 d60+1 "));
+    // What was no data before is no loss.
+    image.resize(80 * 4096);
+    image.resize(size);
+    CHECK_EQ(sync.plain(Op::discard, 10 * 4096, 4096), 0);
+    CHECK_EQ(changes(&three, image.snapshot()), std::string(""));
     // Rolled back to the first, then written elsewhere: the second's blocks differ too.
     image.roll_back(one, size);
     CHECK_EQ(sync.write(70 * 4096, block.data(), 4096), 0);
