@@ -54,7 +54,7 @@ bool split(const char* ceph_args, int argc, char** argv, bool is_ceph, Arguments
     }
   }
   if (id) out.name = "client." + *id;
-  if (name) out.name = name->find('.') == std::string::npos ? "client." + *name : *name;
+  if (name) out.name = *name;
   if (cluster) out.cluster = *cluster;
   return true;
 }

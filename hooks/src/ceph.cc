@@ -2,6 +2,7 @@
 // here, with the caller's rights.
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -31,14 +32,15 @@ int run(Arguments& arguments) {
   Outcome outcome;
   session.run("ceph", arguments.rest, input, outcome);
   write_whole(STDERR_FILENO, outcome.err);
-  int written = arguments.output ? write_file(*arguments.output, outcome.out) : write_whole(STDOUT_FILENO, outcome.out);
-  if (written == 0) return outcome.code;
-  return arguments.output ? complain("output", *arguments.output, written) : 1;
+  if (!arguments.output) return print_answer("ceph", outcome.out, outcome.code);
+  const int written = write_file(*arguments.output, outcome.out);
+  return written == 0 ? outcome.code : complain("output", *arguments.output, written);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  signal(SIGPIPE, SIG_IGN);
   Arguments arguments;
   std::string error;
   if (split(getenv("CEPH_ARGS"), argc, argv, true, arguments, error)) return answer_version(arguments) ? 0 : run(arguments);

@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
+#include <cstring>
 
 namespace cbd::hooks {
 
@@ -37,6 +39,13 @@ int write_whole(int fd, std::string_view text) {
     }
   }
   return 0;
+}
+
+int print_answer(const char* program, std::string_view text, int code) {
+  const int result = write_whole(STDOUT_FILENO, text);
+  if (result == 0 || result == -EPIPE) return code;
+  fprintf(stderr, "%s: error writing to standard output: (%d) %s\n", program, -result, strerror(-result));
+  return 1;
 }
 
 int write_file(const std::string& path, std::string_view text) {

@@ -8,6 +8,7 @@
 
 #include "arguments.h"
 #include "data/commands.h"
+#include "data/flow.h"
 #include "data/words.h"
 #include "files.h"
 #include "help.h"
@@ -65,6 +66,15 @@ int run_here(DataCommand command, rados_t cluster, const std::vector<std::string
   }
 }
 
+// A program that was interrupted, and has cleaned up, ends by the signal, so that a script that called it ends, too.
+int end_as_interrupted(int code) {
+  if (code == 0 || !is_interrupted()) return code;
+  fflush(nullptr);
+  signal(interrupted_by(), SIG_DFL);
+  raise(interrupted_by());
+  return code;
+}
+
 int run(Arguments& arguments) {
   if (const auto code = answer_rbd_help(arguments.rest)) return *code;
   std::vector<std::string> rest;
@@ -83,7 +93,7 @@ int run(Arguments& arguments) {
   session.run("rbd", arguments.rest, "", outcome);
   if (outcome.code == elsewhere_code) return run_real_rbd(outcome.out);
   write_whole(STDERR_FILENO, outcome.err);
-  return write_whole(STDOUT_FILENO, outcome.out) == 0 ? outcome.code : 1;
+  return print_answer("rbd", outcome.out, outcome.code);
 }
 
 }  // namespace
@@ -93,7 +103,7 @@ int main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
   Arguments arguments;
   std::string error;
-  if (split(getenv("CEPH_ARGS"), argc, argv, false, arguments, error)) return answer_version(arguments) ? 0 : run(arguments);
+  if (split(getenv("CEPH_ARGS"), argc, argv, false, arguments, error)) return answer_version(arguments) ? 0 : end_as_interrupted(run(arguments));
   fprintf(stderr, "rbd: %s\n", error.c_str());
   return 1;
 }

@@ -27,6 +27,15 @@ const char* rados_words(int error) {
   }
 }
 
+bool is_name(const std::string& name) {
+  const std::string type = name.substr(0, name.find('.'));
+  if (type.size() == name.size()) return false;
+  for (const char* known : {"auth", "mon", "osd", "mds", "mgr", "client"}) {
+    if (type == known) return true;
+  }
+  return false;
+}
+
 bool is_ceph(const char* program) { return strcmp(program, "ceph") == 0; }
 
 }  // namespace
@@ -36,6 +45,14 @@ Session::~Session() {
 }
 
 int Session::configure(const char* program, Arguments& arguments) {
+  if (!is_name(arguments.name)) {
+    if (is_ceph(program)) {
+      fputs("Error initializing cluster client: Error('rados_initialize failed with error code: -22')\n", stderr);
+    } else {
+      fprintf(stderr, "error parsing '%s': expected string of the form TYPE.ID, valid types are: auth, mon, osd, mds, mgr, client\n", arguments.name.c_str());
+    }
+    return 1;
+  }
   int made = rados_create2(&cluster_, arguments.cluster.empty() ? nullptr : arguments.cluster.c_str(),
                            arguments.name.c_str(), 0);
   if (made < 0) {

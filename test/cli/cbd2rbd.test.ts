@@ -107,7 +107,7 @@ t.test('users are added, shown without keys, changed and removed', async (t) => 
   t.match(JSON.parse(listed.stdout), [{entity: 'client.admin'}, {entity: 'client.cinder', owner: 'cinder'}]);
   t.notOk(listed.stdout.includes(key));
   t.match((await cli('user', 'add', 'cinder')).stderr, /already \(errno 17\)/);
-  t.match((await cli('user', 'caps', 'cinder', 'osd', 'allow everything')).stderr, /osd capability parse failed, stopped at 'everything'/);
+  t.match((await cli('user', 'caps', 'cinder', 'osd', 'allow everything')).stderr, /osd capability parse failed, stopped at 'allow everything'/);
   t.match(await json('user', 'caps', 'cinder', 'mon', 'allow r'), {caps: {mon: 'allow r'}});
   const file = join(dir, 'out.keyring');
   t.equal((await cli('user', 'keyring', 'cinder', '--output', file)).stdout, `client.cinder: keyring written to ${file}\n`);

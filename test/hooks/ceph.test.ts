@@ -119,6 +119,7 @@ t.test('a user proves his key and is held to his caps', async (t) => {
   t.match(await ceph(['osd', 'pool', 'ls'], {env: {CEPH_ARGS: '--id t'}}), {code: 0, stdout: 'rbd\n'});
   t.match(await ceph(['-n', 'client.t', 'auth', 'ls']), {code: 13, stderr: 'Error EACCES: access denied\n'});
   t.match(await ceph(['--id', 't', 'osd', 'pool', 'create', 'x']), {code: 13, stderr: 'Error EACCES: access denied\n'});
+  t.match(await ceph(['-n', 'nonsense', '-s']), {code: 1, stderr: 'Error initializing cluster client: Error(\'rados_initialize failed with error code: -22\')\n'});
   t.match(await ceph(['--id', 'ghost', '--key', user?.key ?? '', '-s']), {code: 13, stderr: /\[errno 13\] RADOS permission denied \(error connecting to the cluster\)\n$/});
 });
 

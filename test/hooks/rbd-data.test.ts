@@ -105,6 +105,8 @@ for (const backend of backends) t.test(`on ${backend}`, {timeout: 120_000}, asyn
     t.match(await rbd(['import', file('small'), 'nopool/x']), {code: 2, stderr: /error opening pool 'nopool'/});
     t.match(await rbd(['import-diff', file('sparse'), 'vol']), {code: 22, stderr: /invalid or unexpected diff banner/});
     t.match(await rbd(['import-diff', '-', 'vol']), {code: 74, stderr: /failed to decode diff banner/});
+    t.match(await rbd(['import-diff', 'nofile', 'vol']), {code: 2, stderr: 'rbd: error opening nofile\nrbd: import-diff failed: (2) No such file or directory\n'});
+    t.match(await rbd(['-n', 'nonsense', 'ls']), {code: 1, stderr: 'error parsing \'nonsense\': expected string of the form TYPE.ID, valid types are: auth, mon, osd, mds, mgr, client\n'});
     t.notOk(existsSync(file('z')));
   });
 
@@ -116,8 +118,7 @@ for (const backend of backends) t.test(`on ${backend}`, {timeout: 120_000}, asyn
     for (let tries = 0; tries < 100 && !(await list()).includes('half'); tries++);
     t.match(await list(), /half/);
     child.kill('SIGINT');
-    const [code] = await once(child, 'exit') as [number | null];
-    t.not(code, 0);
+    t.strictSame(await once(child, 'exit'), [null, 'SIGINT'], 'it ends by the signal, as the real one, so that a script ends with it');
     t.notMatch(await list(), /half/);
   });
 
@@ -130,6 +131,9 @@ for (const backend of backends) t.test(`on ${backend}`, {timeout: 120_000}, asyn
     t.match(await shell(`set -o pipefail; ${program} export im1 - --no-progress | head -c 10 > /dev/null`), {code: 32, stderr: 'rbd: export error: (32) Broken pipe\n'});
     t.match(await shell(`set -o pipefail; ${program} export-diff im1 - --no-progress | head -c 10 > /dev/null`), {code: 32, stderr: 'rbd: export-diff error: (32) Broken pipe\n'});
     t.match(await shell(`${program} export im1 ${file('full')}/x --no-progress`), {code: /^(2|20)$/});
+    t.match(await shell(`set -o pipefail; ${program} ls | head -c 0`), {code: 0, stderr: ''}, 'who lists may stop reading');
+    t.match(await shell(`${program} ls > /dev/full`), {code: 1, stderr: 'rbd: error writing to standard output: (28) No space left on device\n'});
+    t.match(await shell(`${program} export im1 - --no-progress > /dev/full`), {code: 28, stderr: 'rbd: export error: (28) No space left on device\n'});
   });
 
   t.test('rbd watch says that an image changed, and ends with its input', async (t) => {

@@ -50,7 +50,7 @@ int run_import_diff(rados_t cluster, const std::vector<std::string>& argv) {
   Image image(pool, spec.image, "", false);
   watch_interrupts();
   Source source(path);
-  if (source.error() != 0) throw Failure{-source.error(), "rbd: error opening " + path + "\n"};
+  if (source.error() != 0) throw Failure{-source.error(), "rbd: error opening " + path + "\n" + failure("import-diff failed", source.error()).text};
   InStream in(source.fd());
   // As the real one: the second version is part of whole images only.
   if (int wrong = read_banner(in, diff_banner_v1); wrong != 0) throw Failure{-wrong, banner_message(wrong) + failure("import-diff failed", wrong).text};

@@ -14,7 +14,7 @@ namespace {
 
 volatile sig_atomic_t interrupted = 0;
 
-void note_interrupt(int) { interrupted = 1; }
+void note_interrupt(int which) { interrupted = which; }
 
 constexpr int read_depth = 8;
 
@@ -25,6 +25,8 @@ bool is_zero(const char* data, size_t length) {
 }
 
 bool is_interrupted() { return interrupted != 0; }
+
+int interrupted_by() { return interrupted; }
 
 void watch_interrupts() {
   struct sigaction action {};

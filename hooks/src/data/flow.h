@@ -14,6 +14,8 @@ namespace cbd::hooks {
 
 // True once SIGINT or SIGTERM came: who moves data stops, cleans up and ends with EINTR.
 bool is_interrupted();
+// Which of the two it was; 0 for none.
+int interrupted_by();
 void watch_interrupts();
 
 // Memory for requests, used again and again, at the boundary of a page.

@@ -55,7 +55,7 @@ int run_watch(rados_t cluster, const std::vector<std::string>& argv) {
   fflush(stdout);
   wait_for_input();
   if (int result = rbd_update_unwatch(image.handle(), seen.cookie); result < 0) throw failure("watch failed", result);
-  return 0;
+  return is_interrupted() ? EINTR : 0;
 }
 
 }  // namespace cbd::hooks
