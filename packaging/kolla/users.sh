@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the pools and users that globals.yml names, and lays keyrings and ceph.conf where kolla-ansible takes them from. Run it on the
-# deployment host where a daemon of the cluster runs; run again, it writes the same keys.
+# host where the daemon runs; run again, it writes the same keys.
 #   packaging/kolla/users.sh BACKEND [CONFIG]      BACKEND: local, or curvebs:/DIR (pools become folders in it); CONFIG: /etc/kolla/config
 set -euo pipefail
 here=$(dirname "$0")

@@ -3,6 +3,8 @@
 import t from 'tap';
 
 import { Host } from '../lib/host.js';
+import { diskXml, domainXml, SECRET, secretXml } from '../libvirt/domain.js';
+import { Libvirtd } from '../libvirt/libvirtd.js';
 import { cloudPools, cloudUsers } from './driver.js';
 
 t.test('mistakes in a service\'s configuration are told on both sides', async (t) => {
@@ -50,4 +52,32 @@ PYTHON
   await host.logs(/image.list/, before.length);
   t.equal(host.log.slice(before.length).trim().split('\n').length, 1, 'a service that asks again and again is written down once');
   t.notMatch(host.log, /AQ[A-Za-z0-9+/]{36}==/, 'no key is ever written');
+});
+
+t.test("mistakes in libvirt's configuration are told on both sides", async (t) => {
+  const host = await Host.start({ pools: cloudPools, users: cloudUsers });
+  t.teardown(() => host.stop());
+  const libvirt = await Libvirtd.start(host);
+  t.teardown(() => libvirt.stop());
+  await host.sh('rbd create --size 64M vms/disk');
+  await libvirt.virsh(`secret-define ${libvirt.file('secret.xml', secretXml('nova'))}`);
+  const setKey = (user: string): Promise<string> => libvirt.virsh(`secret-set-value ${SECRET} "$(sed -n 's/.*key = //p' /etc/ceph/ceph.client.${user}.keyring)"`);
+  const refused = async (what: string, words: string, hears: RegExp, says: RegExp): Promise<void> => {
+    const before = host.log.length;
+    await t.rejects(libvirt.virsh(words), hears, `${what}: virsh is told Ceph's error`);
+    t.ok(await host.logs(says, before), `${what}: the log says why`, { log: host.log.slice(before) });
+  };
+  const domain = (name: string, disk: Parameters<typeof diskXml>[0]): string => `create ${libvirt.file(`${name}.xml`, domainXml({ name, disks: [disk] }))}`;
+  const pool = (name: string, source: string, user: string): string => `pool-create ${libvirt.file(`${name}-pool.xml`, `<pool type='rbd'><name>${name}</name><source><name>${source}</name>
+    <host name='127.0.0.1' port='6789'/><auth type='ceph' username='${user}'><secret uuid='${SECRET}'/></auth></source></pool>`)}`;
+
+  await setKey('glance');
+  await refused("a guest's disk with another user's key", domain('wrong-key', { name: 'vms/disk', target: 'vda', user: 'nova' }), /error connecting: Permission denied/, /refused "client.nova" \(pid \d+, uid 64055\): wrong key$/);
+  await refused("a storage pool with another user's key", pool('wrong-key', 'vms', 'nova'), /failed to connect to the RADOS monitor/i, /refused "client.nova" \(pid \d+, uid 0\): wrong key$/);
+  await setKey('nova');
+  await refused('a storage pool that is not there', pool('wrong-pool', 'vm', 'nova'), /failed to create the RBD IoCTX/i, /refused "client.nova" .*pool.lookup: .*\bvm\b/);
+  await refused('a user whom nobody made', pool('wrong-user', 'vms', 'novas'), /failed to connect to the RADOS monitor/i, /refused "client.novas" \(pid \d+, uid 0\): no such user$/);
+  await refused("a pool of another service's", pool('no-right', 'backups', 'nova'), /Operation not permitted|failed/i, /refused "client.nova" .*: .*backups/);
+  await libvirt.virsh(pool('right', 'vms', 'nova'));
+  t.match(await libvirt.virsh('vol-list right'), /disk/, 'set up well, it works');
 });

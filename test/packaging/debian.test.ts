@@ -23,6 +23,14 @@ printf '#!/bin/sh\\nuseradd --system libvirt-qemu\\n' >libvirt/DEBIAN/postinst; 
 echo '  #include <local/abstractions/libvirt-qemu>' >libvirt/etc/apparmor.d/abstractions/libvirt-qemu; touch libvirt/usr/sbin/libvirtd
 dpkg-deb --build libvirt libvirt.deb; dpkg -i libvirt.deb`;
 
+/** Newer packages of Ceph's libraries, whose files differ from those of before by their last bytes. */
+const NEWER = `for name in librbd1 librados2; do
+  dpkg-deb -R /var/cache/apt/archives/\${name}_*.deb newer; sed -i 's/^Version: .*/&+newer/; s/\\(librados2 (= [^)]*\\))/\\1+newer)/' newer/DEBIAN/control
+  for file in newer/usr/lib/*/librbd.so.1.* newer/usr/lib/*/librados.so.2.*; do [ ! -f $file ] || echo newer >>$file; done
+  (cd newer; find usr -type f -exec md5sum {} + >DEBIAN/md5sums)
+  dpkg-deb --root-owner-group -Znone -b newer $name-newer.deb >/dev/null; rm -r newer
+done`;
+
 /** ExecStart of the unit, run by root without capabilities and with the group that the unit names. */
 const serve = (unit: string): string => {
   const command = /^ExecStart=(.*)$/m.exec(unit)?.[1] ?? '';
@@ -64,6 +72,22 @@ t.test('on a plain Debian, the packages bring all that they need, and take all o
   await t.rejects(as('stranger', 'qemu-img info rbd:rbd/disk:id=cinder'), /[Pp]ermission denied/, 'who is no member is refused, whatever key he has');
   await t.rejects(as('stranger', 'cbd2rbd doctor --user cinder'), /bad +socket.*mode 660[^]*cbd2rbd/, 'and `cbd2rbd doctor` tells him why');
   t.match(await machine.sh('rbd ls; rbd --id cinder info disk; ceph df'), /^disk\n[^]*size 1 GiB[^]*rbd/, 'the commands rbd and ceph work without Ceph or Node.js');
+  const libraries = `/usr/lib/${await machine.sh('dpkg-query -L cbd2rbd-librbd | sed -n "s|^/usr/lib/\\(.*\\)/librbd.so.1$|\\1|p"')}`;
+  const ours = await machine.sh(`sha256sum ${libraries}/librbd.so.1 ${libraries}/librados.so.2`);
+  const inPlace = async (what: string): Promise<void> => {
+    t.equal(await machine.sh(`ldconfig; sha256sum ${libraries}/librbd.so.1 ${libraries}/librados.so.2`), ours, `${what}, ours are where programs look`);
+    t.match(await machine.sh('qemu-img info rbd:rbd/disk:id=cinder'), /virtual size: 1 GiB/, 'and are used');
+  };
+  await machine.sh(NEWER);
+  await machine.sh('dpkg -i librados2-newer.deb librbd1-newer.deb');
+  await inPlace("Ceph's own libraries upgraded");
+  t.equal(await machine.sh(`tail -qc 6 ${libraries}/ceph/librbd.so.1.* ${libraries}/ceph/librados.so.2.*`), 'newer\nnewer', "the newer ones lie where Ceph's programs find them");
+  await machine.sh('dpkg --purge --force-depends librbd1 librados2');
+  await inPlace("Ceph's own libraries removed");
+  t.equal(await machine.sh(`find ${libraries} -name 'librbd.so*' -o -name 'librados.so*' | xargs -n 1 basename | sort`), 'librados.so.2\nlibrbd.so.1', 'and there are no others');
+  await machine.sh('dpkg -i librados2-newer.deb librbd1-newer.deb');
+  await inPlace("Ceph's own libraries installed after ours");
+
   await machine.sh('cbd2rbd stop; rm -r /var/lib/cbd2rbd/volumes');
   t.match(await apt('purge cbd2rbd'), /is kept: it holds the metadata of images \(1\)/, 'purged while there are images, whose volumes may be elsewhere, it leaves their metadata');
   await apt('install --no-install-recommends ./cbd2rbd_*.deb ./cbd2rbd-node_*.deb');
@@ -74,4 +98,6 @@ t.test('on a plain Debian, the packages bring all that they need, and take all o
   t.match(await apt('purge cbd2rbd cbd2rbd-node cbd2rbd-librbd cbd2rbd-hooks'), /Removing cbd2rbd/, 'all is purged');
   await machine.sh('dpkg --purge stand-in-for-libvirt; userdel libvirt-qemu; rm -rf /etc/ceph;');
   t.equal(await machine.sh(INVENTORY), before, 'and nothing is left: files, rights, users, groups and diversions are what they were');
+  t.equal(await machine.sh(`ldconfig; tail -qc 6 $(readlink -f ${libraries}/librbd.so.1) $(readlink -f ${libraries}/librados.so.2); dpkg --verify librbd1 librados2`), 'newer\nnewer',
+    "Ceph's own libraries are back in their places, as they were upgraded meanwhile");
 });

@@ -2,7 +2,7 @@
 
 import t from 'tap';
 import { execFile, execFileSync } from 'node:child_process';
-import { chmodSync, readdirSync, readFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 
 import { Host } from '../lib/host.js';
@@ -52,6 +52,37 @@ t.test('build-images.sh builds a layer over each image that uses RBD', async (t)
   const commands = execFileSync('bash', [root('packaging/kolla/build-images.sh'), 'FROM', 'TAG', 'TO'], { env: { ...process.env, DRY_RUN: '1', GID: '4711' }, encoding: 'utf8' });
   t.same([...commands.matchAll(/base=FROM\/(\S+):TAG --build-arg gid=4711 --build-arg user=(\w+) -t TO\/\1:TAG/g)].map((found) => `${found[1]}:${found[2]}`),
     ['glance-api:glance', 'cinder-volume:cinder', 'cinder-backup:cinder', 'nova-compute:nova', 'nova-libvirt:root']);
+});
+
+t.test('every command of the operators\' pages is one that there is', async (t) => {
+  const help = (words: readonly string[]): string => {
+    try {
+      return execFileSync(process.execPath, [root('dist/src/cli/cbd2rbd.js'), 'help', ...words], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+    } catch {
+      return '';
+    }
+  };
+  const common = help([]);
+  const scripts = (JSON.parse(readFileSync(root('package.json'), 'utf8')) as { scripts: Record<string, string> }).scripts;
+  const listed = [...common.matchAll(/^ {2}([a-z]+(?: [a-z]+)?)(?= |$)/gm)].map(([, verb]) => verb ?? '');
+  let checked = 0;
+  for (const page of ['openstack.md', 'install.md', 'curvebs.md', 'access.md']) {
+    const text = readFileSync(root('docs', page), 'utf8');
+    const lines = [...text.matchAll(/^ {4}(\S.*)$/gm), ...text.matchAll(/(?<!`)`([^`\n]+)`(?!`)/g)].map(([, line]) => line ?? '');
+    for (const line of lines) {
+      for (const [, words = ''] of line.matchAll(/(?:^|sudo -u \S+ |\| |; )cbd2rbd ((?!serve\b)[a-z].*)/g)) {
+        const verb = listed.filter((each) => `${words} `.startsWith(`${each} `)).sort((a, b) => b.length - a.length)[0];
+        t.ok(verb !== undefined || (words.endsWith(' ...') && listed.some((each) => each.startsWith(words.slice(0, -3)))), `${page}: cbd2rbd ${words}`);
+        const known = common + (verb === undefined ? '' : help(verb.split(' ')));
+        for (const [option] of words.matchAll(/--[a-z-]+/g)) t.match(known, new RegExp(`${option}\\b`), `${page}: ${option} of cbd2rbd ${words}`);
+        checked++;
+      }
+      for (const [, script = ''] of line.matchAll(/npm run ([\w:]+)/g)) t.ok(script in scripts, `${page}: npm run ${script}`);
+      for (const [path] of line.matchAll(/(?<![\w/])packaging\/[\w./-]+/g)) t.ok(existsSync(root(path)), `${page}: ${path}`);
+    }
+    for (const [, file = ''] of text.matchAll(/\]\(([\w-]+\.md)\)/g)) t.ok(existsSync(root('docs', file)), `${page}: ${file}`);
+  }
+  t.ok(checked > 10, 'there are some', { checked });
 });
 
 /** Carries out the Containerfile over a root, as a container engine would, with build/ for its context; the user that it ends with. */
