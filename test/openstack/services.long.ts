@@ -24,6 +24,7 @@ show_multiple_locations = true
 enabled_import_methods = []
 [database]
 connection = sqlite:////srv/glance.sqlite?timeout=120
+sqlite_synchronous = false
 [glance_store]
 stores = rbd
 default_store = rbd
@@ -57,11 +58,13 @@ backup_ceph_user = cinder-backup
 backup_ceph_pool = backups
 backup_workers = 2
 service_down_time = 600
+report_interval = 120
 backend_stats_polling_interval = 5
 [oslo_concurrency]
 lock_path = /srv/locks
 [database]
 connection = sqlite:////srv/cinder.sqlite?timeout=120
+sqlite_synchronous = false
 ${['rbd', 'other'].map((name) => `[${name}]
 volume_driver = cinder.volume.drivers.rbd.RBDDriver
 volume_backend_name = ${name}
