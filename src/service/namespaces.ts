@@ -31,6 +31,7 @@ export async function removeNamespace(ctx: Context, at: At): Promise<void> {
     if (images.length > 0) throw new ServiceError('EBUSY', `namespace ${at.namespace} has images`);
     tx.requireEmpty(keys.images(at));
     tx.remove(keys.namespace(at));
+    tx.removeAll(keys.poolMetadata(at, ''));
   });
 }
 

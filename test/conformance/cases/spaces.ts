@@ -127,6 +127,21 @@ export const spacesCases: Case[] = [
     },
   },
   {
+    name: 'what was set on a namespace goes with it',
+    run: async (c) => {
+      await c.need('rbd_namespace_create', c.io, 'ns');
+      const io = await c.ioctx({ namespace: 'ns' });
+      await c.call('rbd_pool_metadata_set', io, 'k', 'v');
+      await c.call('rbd_pool_metadata_set', c.io, 'k', 'of the pool');
+      for (const fn of ['rbd_namespace_remove', 'rbd_namespace_create']) {
+        await c.call(fn, c.io, 'ns');
+        await c.call('rbd_pool_metadata_get', io, 'k', new Bytes('value', Buffer.alloc(64)), new Out('size', 'u64', 64));
+      }
+      await c.call('rbd_pool_metadata_get', c.io, 'k', new Bytes('value', Buffer.alloc(64)), new Out('size', 'u64', 64));
+      await c.drop(io);
+    },
+  },
+  {
     name: 'an image in a namespace that does not exist',
     run: async (c) => {
       const io = await c.ioctx({ namespace: 'nosuch' });
