@@ -170,12 +170,17 @@ int SessionCore::request(Wire& wire, const char* method, Json params, Json& resu
 
 int SessionCore::greet(Wire& wire, Welcome& welcome) {
   uint64_t resume;
+  Json handles = Json::array();
   {
     std::lock_guard lock(mutex_);
     resume = session_id_;
+    for (const auto& [handle, slot] : listeners_) handles.push_back(handle);
   }
   Json hello = {{"protocol", 1}, {"pid", getpid()}, {"program", program_invocation_short_name}, {"entity", options_.entity}};
-  if (resume != 0) hello["resume"] = resume;
+  if (resume != 0) {
+    hello["resume"] = resume;
+    hello["handles"] = std::move(handles);
+  }
   Json answer, result;
   int error = request(wire, "session.hello", std::move(hello), answer);
   if (error != 0) return error;

@@ -26,6 +26,8 @@ interface Hello {
   readonly challenge: Challenge;
   readonly identity: SessionIdentity;
   readonly resume: number | undefined;
+  /** What it has open still, where it says so. */
+  readonly handles: readonly number[] | undefined;
 }
 
 const protocolVersion = 1;
@@ -109,7 +111,7 @@ export class SessionDoor {
       this.door.log(`refused ${JSON.stringify(entity)} (pid ${this.peer.pid}, uid ${this.peer.uid}): it has no key: ${JSON.stringify(params.text('keyless').slice(0, maxMistake))}`);
     }
     const identity = { entity, pid: this.peer.pid, uid: this.peer.uid, program: params.text('program', '').slice(0, maxProgram) };
-    this.hello = { challenge, identity, resume: params.has('resume') ? params.number('resume') : undefined };
+    this.hello = { challenge, identity, resume: params.has('resume') ? params.number('resume') : undefined, handles: params.has('handles') ? params.numbers('handles') : undefined };
     return { result: { fsid: this.door.fsid, nonce: challenge.nonce, keyRequired: challenge.keyRequired } };
   }
 
@@ -127,10 +129,10 @@ export class SessionDoor {
     }
   }
 
-  private async begin(user: Identity, { identity, resume }: Hello): Promise<Answer> {
+  private async begin(user: Identity, { identity, resume, handles }: Hello): Promise<Answer> {
     const { sessions, clientConfig } = this.door.ctx;
     const channel = this.connection;
-    this.session = (resume === undefined ? undefined : sessions.resume(resume, identity, channel)) ?? await sessions.begin(identity, channel);
+    this.session = (resume === undefined ? undefined : sessions.resume(resume, identity, channel, handles)) ?? await sessions.begin(identity, channel);
     const { id, address } = this.session;
     await applyBlocklist(this.door.ctx, this.session);
     if (channel.isOver) {

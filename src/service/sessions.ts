@@ -166,8 +166,8 @@ export class Sessions {
     return session;
   }
 
-  /** The session of a client that reconnected; undefined where it is unknown or another process's. */
-  resume(id: number, identity: SessionIdentity, channel: Channel): Session | undefined {
+  /** The session of a client that reconnected, and has those handles still (undefined: it does not say); undefined where it is unknown or another process's. */
+  resume(id: number, identity: SessionIdentity, channel: Channel, handles?: readonly number[]): Session | undefined {
     const session = this.live.get(id);
     const isSame = session?.identity.uid === identity.uid && session.identity.pid === identity.pid && session.identity.entity === identity.entity;
     if (!session || !isSame) return undefined;
@@ -175,6 +175,8 @@ export class Sessions {
     this.disconnected(session);
     session.channel = channel;
     this.stir();
+    const isClosed = ({ handle }: OpenImage): boolean => handles !== undefined && handle < firstOwnHandle && !handles.includes(handle);
+    for (const open of [...session.handles.values()].filter(isClosed)) void this.drop(open);
     this.awaitHandles(session, channel);
     return session;
   }
@@ -340,7 +342,7 @@ export class Sessions {
   }
 
   /**
-   * A client may have closed an image while the daemon was away: it does not take that handle up again, and nobody is to wait for it. Who
+   * A client may have closed an image while the daemon was away, or while it reconnects: it does not take that handle up again, and nobody is to wait for it. Who
    * has many handles has the grace time anew for each.
    */
   private awaitHandles(session: Session, channel: Channel): void {

@@ -5,6 +5,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { Cluster } from './cluster.js';
@@ -36,15 +37,20 @@ rbd.RBD().clone(io, 'parent', 's', io, 'fio')
   test.equal(made.code, 0, `the image is made ${made.stderr}`);
 }
 
-/** Takes snapshots of the image and removes them until its input ends; each must read the same when it goes as when it came. Prints how many there were. */
+/**
+ * Takes snapshots of the image and removes them until its input ends; each must read the same when it goes as when it came (a part of each,
+ * since the server under it lives too short for all). Says a line for each step that it has made.
+ */
 const SNAPSHOTS = `
 import hashlib, rados, rbd, select, sys
 cluster = rados.Rados(conffile='')
 cluster.connect()
 io = cluster.open_ioctx('rbd')
+PART = 8 << 20
+def done(what): print(what, flush=True)
 def digest(snap):
     with rbd.Image(io, 'fio', snap, read_only=True) as i:
-        return hashlib.blake2b(i.read(0, i.size())).hexdigest()
+        return hashlib.blake2b(i.read(int(snap[1:]) % (i.size() // PART) * PART, PART)).hexdigest()
 count = 0
 kept = {}
 with rbd.Image(io, 'fio') as image:
@@ -52,35 +58,54 @@ with rbd.Image(io, 'fio') as image:
         count += 1
         name = 's%d' % count
         image.create_snap(name)
+        done('taken')
         kept[name] = digest(name)
+        done('read')
         if len(kept) > 2:
             oldest = next(iter(kept))
             assert digest(oldest) == kept.pop(oldest), oldest
+            done('read again')
             image.remove_snap(oldest)
+            done('removed')
     for name, was in kept.items():
         assert digest(name) == was, name
         image.remove_snap(name)
-print(count)
+        done('removed')
 `;
 
-/** The same, for a test: begins now, and returns how to end it. */
-function takeSnapshots(test: Test, { environment }: Pick<Stack, 'environment'>): () => Promise<void> {
+/** A process that takes snapshots. */
+interface Snapshots {
+  /** Resolves at the next step that it makes; after two seconds without one, or when it has ended, all the same. */
+  step(): Promise<void>;
+  end(): Promise<void>;
+}
+
+/** The same, for a test: begins now. */
+function takeSnapshots(test: Test, { environment }: Pick<Stack, 'environment'>): Snapshots {
   const child = spawn('/usr/bin/python3', ['-c', SNAPSHOTS], { env: environment, stdio: ['pipe', 'pipe', 'pipe'] });
-  let [stdout, stderr] = ['', ''];
-  child.stdout.on('data', (text: Buffer) => (stdout += text.toString()));
+  const counts = { taken: 0, removed: 0 };
+  let wake: () => void = () => undefined;
+  createInterface({ input: child.stdout }).on('line', (step) => {
+    if (step === 'taken' || step === 'removed') counts[step]++;
+    wake();
+  });
+  let stderr = '';
   child.stderr.on('data', (text: Buffer) => (stderr += text.toString()));
   const ended = new Promise<number | null>((done) => child.once('close', done));
-  return async () => {
-    child.stdin.end();
-    test.equal(await ended, 0, `snapshots taken meanwhile read the same until they go: ${stdout.trim()} ${stderr}`);
-    test.ok(Number(stdout) > 0, `there were ${stdout.trim()}`);
+  return {
+    step: () => Promise.race([new Promise<void>((resolve) => (wake = resolve)), ended.then(() => undefined), pause(2000)]),
+    async end() {
+      child.stdin.end();
+      test.equal(await ended, 0, `snapshots taken meanwhile read the same until they go ${stderr}`);
+      test.ok(counts.taken > 0 && counts.removed === counts.taken, `${counts.taken} were taken, ${counts.removed} removed`);
+    },
   };
 }
 
 /** Writes and verifies for as long as `trouble` goes on; the whole range is verified again when it is over. */
 async function fioDuring(test: Test, stack: Pick<Stack, 'environment'>, kind: Kind, trouble: (isOver: () => boolean) => Promise<void>): Promise<void> {
   await makeImage(test, stack, kind);
-  const endSnapshots = kind === 'clone with snapshots' ? takeSnapshots(test, stack) : undefined;
+  const snapshots = kind === 'clone with snapshots' ? takeSnapshots(test, stack) : undefined;
   let isOver = false;
   const troubled = trouble(() => isOver);
   for (let round = 0; !isOver; round++) {
@@ -91,7 +116,7 @@ async function fioDuring(test: Test, stack: Pick<Stack, 'environment'>, kind: Ki
     if (ended || code !== 0) isOver = true;
   }
   await troubled;
-  await endSnapshots?.();
+  await snapshots?.end();
   const { code, stdout, stderr } = await run(stack.environment, 'fio', ...FIO, '--rw=randwrite', '--iodepth=16', '--verify_only=1');
   test.equal(code, 0, `all of it is as written when the trouble is over ${code === 0 ? '' : stdout + stderr}`);
 }
@@ -127,7 +152,7 @@ export async function killDaemon(test: Test, times: number, kind: Kind = 'plain'
   const daemon = await DaemonProcess.start(cluster);
   try {
     await makeImage(test, daemon, kind);
-    const endSnapshots = kind === 'clone with snapshots' ? takeSnapshots(test, daemon) : undefined;
+    const snapshots = kind === 'clone with snapshots' ? takeSnapshots(test, daemon) : undefined;
     const writes = (): number => cluster.nebdServer.counts.get('Write') ?? 0;
     const begun = writes();
     // It goes on until it is told to end, however long the daemon takes to start.
@@ -143,11 +168,13 @@ export async function killDaemon(test: Test, times: number, kind: Kind = 'plain'
       const mustGoOn = kind !== 'clone with snapshots';
       for (let waited = 0; writes() === before && !isOver && (mustGoOn || waited < 40); waited++) await pause(5);
       await daemon.begin();
+      // A client looks for its daemon once a second in the end: one that lived shorter than that would serve nobody.
+      if (snapshots) await snapshots.step();
       await pause(Math.random() * 300);
     }
     fio.signal('SIGINT');
     const { code, stdout, stderr } = await fio.ended;
-    await endSnapshots?.();
+    await snapshots?.end();
     test.equal(code, FIO_INTERRUPTED, `no error and no mismatch ${code === FIO_INTERRUPTED ? '' : stdout + stderr}`);
     test.equal(killed, times, `the daemon was killed ${killed} times${kind === 'clone with snapshots' ? '' : ', and each time writing went on without it'}`);
     test.equal(cluster.nebdServer.crash, undefined, 'nothing unaligned ever arrived');

@@ -52,9 +52,9 @@ export class RpcClient {
   }
 
   /** A connection with a session. */
-  static async open(path: string, options: { entity?: string; resume?: number } = {}): Promise<RpcClient> {
+  static async open(path: string, options: { entity?: string; resume?: number; handles?: readonly number[] } = {}): Promise<RpcClient> {
     const client = await RpcClient.connect(path);
-    const resume = options.resume === undefined ? {} : { resume: options.resume };
+    const resume = { ...(options.resume === undefined ? {} : { resume: options.resume }), ...(options.handles === undefined ? {} : { handles: options.handles }) };
     await client.call('session.hello', { protocol: 1, pid: process.pid, program: 'test', entity: options.entity ?? 'client.admin', ...resume });
     const auth = await client.call('session.auth', {});
     client.sessionId = Number(auth['sessionId']);

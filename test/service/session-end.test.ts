@@ -174,6 +174,32 @@ t.test('a handle that its session does not take up again holds nobody up for lon
   await other.close();
 });
 
+t.test('a handle that its session says it has no more is closed at once; those that it names are waited for', async (t) => {
+  // Nobody waits for an hour: what is not closed at once here ends the test by its own time.
+  const s = await startFar(3_600_000);
+  t.teardown(() => s.close());
+  const client = await RpcClient.open(s.socket);
+  const { session } = await s.session();
+  for (const [handle, name] of [[1, 'a'], [2, 'b']] as const) {
+    await createImage(s.ctx, session, { at, name, size: 4096, options: {} });
+    await client.call('image.open', { at, name, handle });
+    await client.call('snap.create', { handle, name: 's' });
+    await client.call('layer.own', { handle, mode: 'write' });
+  }
+  await client.die();
+  const back = await RpcClient.open(s.socket, { resume: client.sessionId, handles: [2, 7] });
+  t.equal(back.sessionId, client.sessionId);
+  const other = await RpcClient.open(s.socket);
+  await other.call('image.open', { at, name: 'a', handle: 1 });
+  await other.call('snap.create', { handle: 1, name: 't' });
+  await other.call('layer.own', { handle: 1, mode: 'write' });
+  t.equal(await back.code('image.refresh', { handle: 1 }), -22, 'it is closed');
+  t.equal(await back.code('image.refresh', { handle: 2 }), 0, 'the other is not');
+  await t.rejects(RpcClient.open(s.socket, { resume: client.sessionId, handles: ['x'] as unknown as number[] }), /handles/);
+  await back.close();
+  await other.close();
+});
+
 t.test('a session that the administrator ends is cut off', async (t) => {
   const s = await startFar();
   t.teardown(() => s.close());

@@ -103,6 +103,10 @@ void Daemon::serve(std::shared_ptr<Connection> connection) {
     if (!request.contains("method")) {
       handler_(connection, request);
     } else if (request["method"] == "session.hello") {
+      {
+        std::lock_guard lock(mutex_);
+        hellos_.push_back(request["params"]);
+      }
       connection->answer(request, {{"fsid", "f"}, {"nonce", "00ff"}, {"keyRequired", false}});
     } else if (request["method"] == "session.auth") {
       greeted_++;

@@ -44,6 +44,11 @@ class Daemon {
   const std::string& path() const { return path_; }
   // How many connections were greeted.
   int greeted() const { return greeted_; }
+  // What each connection said hello with, in order.
+  std::vector<Json> hellos() {
+    std::lock_guard lock(mutex_);
+    return hellos_;
+  }
   // Runs right after each greeting, on the connection's own thread. To be set before anybody connects.
   void on_greeted(std::function<void(std::shared_ptr<Connection>)> then) { then_ = std::move(then); }
 
@@ -57,7 +62,8 @@ class Daemon {
   int listener_ = -1;
   std::atomic<int> greeted_{0};
   std::atomic<bool> ending_{false};
-  std::mutex mutex_;  // guards the two lists
+  std::mutex mutex_;  // guards the three lists
+  std::vector<Json> hellos_;
   std::vector<std::shared_ptr<Connection>> connections_;
   std::vector<std::thread> threads_;
   std::thread acceptor_;

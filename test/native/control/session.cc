@@ -121,9 +121,20 @@ void lost_connection() {
   image.session = &session;
   Welcome welcome;
   CHECK_EQ(session.connect(options_for(daemon), welcome), 0);
+  Image closed;
+  const uint64_t closed_handle = session.add_listener(&closed);
   uint64_t handle = session.add_listener(&image);
+  session.remove_listener(closed_handle);
   CHECK_EQ(session.call("x.change", Json::object(), 0, {}).error, 0);
   CHECK_EQ(image.attached, 1);
+  // The daemon is told what is open still, so that it waits for nothing that was closed meanwhile.
+  const std::vector<Json> hellos = daemon.hellos();
+  CHECK_EQ(hellos.size(), 2u);
+  if (hellos.size() == 2) {
+    CHECK(!hellos[0].contains("handles"));
+    CHECK_EQ(hellos[1].value("resume", 0), 7);
+    CHECK_EQ(hellos[1].value("handles", Json()), Json::array({handle}));
+  }
   session.remove_listener(handle);
   std::lock_guard lock(mutex);
   CHECK_EQ(seen.size(), 3u);
