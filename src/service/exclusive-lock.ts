@@ -34,6 +34,12 @@ export async function acquireLock(ctx: Context, open: OpenImage): Promise<void> 
   await tellOthers(ctx, open, 'image.lockTaken');
 }
 
+/** EROFS where another handle asked for the lock, has it, and gives it to nobody. */
+export async function requireNotHeldByOther(ctx: Context, open: OpenImage): Promise<void> {
+  const held = await readRecord<ExclusiveLockRecord>(ctx.store, keys.exclusiveLock(open.image));
+  if (held && !holds(open, held)) throw new ServiceError('EROFS', `${held.address} holds the exclusive lock`);
+}
+
 /** Also a lock that came by writing is given back. EINVAL where this handle has neither. */
 export async function releaseLock(ctx: Context, open: OpenImage): Promise<void> {
   await requireFeature(ctx, open.image);
@@ -66,19 +72,19 @@ export function noteWriter(ctx: Context, open: OpenImage): void {
  * it has been told, and has answered, when the call returns.
  */
 export async function takeLockByUse(ctx: Context, open: OpenImage, { from }: { from: 'free' | 'any' }): Promise<boolean> {
+  const held = await readRecord<ExclusiveLockRecord>(ctx.store, keys.exclusiveLock(open.image));
+  if (held && !holds(open, held)) return false;
   const before = ctx.sessions.writerOf(open.image);
-  if (open.managesLock) return takeManagedLock(ctx, open, { from, before });
+  if (open.managesLock) return takeManagedLock(ctx, open, { from, before, held });
   if (before !== undefined && (from === 'free' || before === open)) return before === open;
   ctx.sessions.setWriter(open);
   if (before) await ctx.sessions.askOne(before, 'image.lockMoved', { params: {} });
   return true;
 }
 
-async function takeManagedLock(ctx: Context, open: OpenImage, { from, before }: { from: 'free' | 'any'; before: OpenImage | undefined }): Promise<boolean> {
+async function takeManagedLock(ctx: Context, open: OpenImage, { from, before, held }: { from: 'free' | 'any'; before: OpenImage | undefined; held: ExclusiveLockRecord | undefined }): Promise<boolean> {
   if (before !== undefined && before !== open && from === 'free') return false;
   if (((await imageById(ctx, open.image)).features & Feature.EXCLUSIVE_LOCK) === 0) return false;
-  const held = await readRecord<ExclusiveLockRecord>(ctx.store, keys.exclusiveLock(open.image));
-  if (held && !holds(open, held)) return false;
   if (!held) await acquireLock(ctx, open);
   return true;
 }

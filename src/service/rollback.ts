@@ -1,6 +1,7 @@
 // An image becomes what one of its snapshots is. No data moves: its newest layers are dropped. Behind: rbd_snap_rollback.
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
+import { requireNotHeldByOther } from './exclusive-lock.js';
 import { Feature } from './features.js';
 import { imageById } from './images.js';
 import { refer, release } from './layers.js';
@@ -23,6 +24,7 @@ export async function rollBack(ctx: Context, image: ImageRef, { name, op, by }: 
     userSnap(found, name);
     const writer = ctx.sessions.writerOf(image);
     if (writer && writer !== by && (found.features & Feature.EXCLUSIVE_LOCK) !== 0) throw new ServiceError('EROFS', `${writer.session.address} has the exclusive lock`);
+    if (by) await requireNotHeldByOther(ctx, by);
     return whileQuiesced(ctx, image, 'rollback', () => transact(ctx.store, async (tx) => {
       const record = await tx.get<ImageRecord>(keys.image(image));
       if (!record) throw new ServiceError('ENOENT', `there is no image with id ${image.id}`);

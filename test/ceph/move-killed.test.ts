@@ -49,6 +49,20 @@ t.test('from Ceph to CurveBS: after each change that a move makes', async (t) =>
   t.ok(step > 16, `${step - 1} steps`);
 });
 
+t.test('from CurveBS to Ceph: the same, once Ceph takes the dead mover for dead', async (t) => {
+  const before = await moving.digest('cbs/vm');
+  let step = 1;
+  for (; await dies(step, 'cbs/vm', 'far/vm'); step += 2 * stride) {
+    for (const name of ['vm.cbd2rbd-move', 'vm']) moving.shutOutOf(name);
+    const hasMore = await goesOn('cbs/vm', 'far/vm');
+    t.strictSame(await moving.digest('far/vm'), before, `killed after step ${step}`);
+    await mustMove('far/vm', 'cbs/vm', '--remove');
+    if (!hasMore) break;
+  }
+  t.ok(step > 12, `${step} steps`);
+  t.strictSame(await moving.digest('cbs/vm'), before);
+});
+
 t.test('between CurveBS and local files, while the source is removed too', async (t) => {
   const before = await moving.digest('cbs/vm');
   let [from, to] = ['cbs/vm', 'near/vm'];

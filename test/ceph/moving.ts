@@ -69,6 +69,13 @@ export class Moving {
     return this.digest(image);
   }
 
+  /** Puts whoever has the image of the real cluster's pool open on that cluster's blocklist, which would else wait for a dead one. */
+  shutOutOf(name: string): void {
+    if (!this.ceph.run('rbd', 'ls', 'behind').split('\n').includes(name)) return;
+    const {watchers} = JSON.parse(this.ceph.run('rbd', 'status', `behind/${name}`, '--format', 'json')) as {watchers: {address: string}[]};
+    for (const {address} of watchers) this.ceph.run('ceph', 'osd', 'blocklist', 'add', address, '60');
+  }
+
   /** Holds an image open until the function that this returns is called. */
   async hold(pool: string, name: string): Promise<() => Promise<void>> {
     const holder = spawn(PYTHON, [script, 'hold', pool, name], {env: this.clientEnv, stdio: ['pipe', 'pipe', 'inherit']});

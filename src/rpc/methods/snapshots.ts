@@ -2,6 +2,7 @@
 import { archiveSnapshot } from '../../service/archive.js';
 import { cloneImage } from '../../service/clones.js';
 import { childRecords, listChildren } from '../../service/children.js';
+import { requireNotHeldByOther } from '../../service/exclusive-lock.js';
 import { flattenImage } from '../../service/flatten.js';
 import { imageById } from '../../service/images.js';
 import { getPool } from '../../service/pools.js';
@@ -52,6 +53,7 @@ export const snapshotMethods: Methods = {
   },
   'snap.limit.get': async (call) => ({ result: { limit: (await imageById(call.ctx, (await openFor(call, 'rx')).image)).snapLimit } }),
   'snap.limit.set': async (call) => {
+    if (call.params.has('handle')) await requireNotHeldByOther(call.ctx, await openFor(call, 'rwx'));
     await limitSnapshots(call.ctx, await target(call), call.params.has('limit') ? call.params.number('limit') : null);
     return done;
   },

@@ -293,6 +293,11 @@ export const locks: Case[] = [
       await owners(c, two, 0);
       await c.call('rbd_lock_acquire', one, 0);
       await c.write(two, 0, 512, 1);
+      await c.call('rbd_snap_set_limit', two, 9);
+      await c.call('rbd_snap_create', two, 's');
+      await c.call('rbd_snap_rollback', two, 's');
+      await c.call('rbd_metadata_set', two, 'k', 'v');
+      await c.call('rbd_snap_set_limit', one, 9);
       await c.write(one, 0, 512, 2);
       await c.read(two, 0, 512);
       await c.call('rbd_lock_release', one);
