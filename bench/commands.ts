@@ -3,9 +3,9 @@
 
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { startCeph, cephInstalled } from '../test/ceph/cluster.js';
+import { startCeph, cephInstalled, type Ceph } from '../test/ceph/cluster.js';
 import { BenchDaemon } from './daemon.js';
 import { formatTable, median } from './table.js';
 
@@ -85,13 +85,24 @@ function transfers(folder: string): readonly Row[] {
   ];
 }
 
-/** Prints both tables. `parent` lies on the disk to measure; the real Ceph keeps its data in memory, which flatters it. */
+const TMPFS = 0x01021994;
+
+/** A real Ceph whose data lie where ours do: in memory where `parent` is that, else by BlueStore on the same disk. */
+async function startBeside(parent: string): Promise<Ceph> {
+  const pools = ['rbd'];
+  if (statfsSync(parent).type === TMPFS) return startCeph({ pools, store: 'memstore' });
+  // Its sockets want a short path, which /tmp has.
+  const dir = statSync('/tmp').dev === statSync(parent).dev ? {} : { dir: mkdtempSync(join(parent, 'ceph-')) };
+  return startCeph({ pools, store: 'bluestore', ...dir });
+}
+
+/** Prints both tables. `parent` lies on what is to be measured, a disk or memory (BENCH_DIR=/dev/shm). */
 export async function benchCommands(parent: string): Promise<void> {
   if (!cephInstalled()) throw new Error('ceph-mon, ceph-mgr, ceph-osd and ceph-common are needed (tools/setup.sh installs them)');
   const wanted = new RegExp(process.env['BENCH_ROWS'] ?? '');
   const folder = mkdtempSync(join(parent, 'cbd2rbd-bench-'));
   const daemon = await BenchDaemon.start(parent);
-  const ceph = await startCeph({ pools: ['rbd'] });
+  const ceph = await startBeside(parent);
   try {
     const sides: readonly [Side, Side] = [
       { folder: HOOKS, env: { CEPH_CONF: join(daemon.folder, 'ceph.conf') } },

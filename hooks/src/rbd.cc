@@ -85,6 +85,8 @@ int run(Arguments& arguments) {
   if (DataCommand command = find_data_command(arguments.rest, rest); command != nullptr) {
     // Buffers live until their requests are done: librbd need not copy them.
     rados_conf_set(session.cluster(), "rbd_disable_zero_copy_writes", "false");
+    // Large writes in parallel reach the disk at once, around the page cache: it would only hold them back until the flush at the end.
+    if (command == run_import) rados_conf_set(session.cluster(), "rbd_cache", "false");
     return run_here(command, session.cluster(), rest);
   }
   const bool is_watching = begins_with(arguments.rest, {"perf", "image", "iostat"}) || begins_with(arguments.rest, {"perf", "image", "iotop"});

@@ -16,7 +16,7 @@ namespace cbd::hooks {
 namespace {
 
 constexpr uint64_t piece_bytes = uint64_t{4} << 20;
-constexpr int depth = 8;
+constexpr int depth = 16;
 
 const std::vector<Option> options =
     with_shape({{"pool", 'p'}, {"namespace"}, {"image"}, {"path"}, {"dest-pool"}, {"dest-namespace"}, {"dest"}, {"sparse-size"},
