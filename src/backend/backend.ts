@@ -48,6 +48,15 @@ export interface VolumeUser {
   readonly beside?: true;
 }
 
+/** A volume that a session has open through a server on this host. */
+export interface OpenVolume {
+  readonly session: number;
+  /** Where it is on the backend. */
+  readonly path: string;
+  /** What the server knows it by. */
+  readonly name: string;
+}
+
 /** A limit on a volume's I/O; `limit` 0: none. `burst` (0: none) may be used for `burstSeconds`. */
 export interface VolumeLimit {
   readonly kind: 'IOPS_TOTAL' | 'IOPS_READ' | 'IOPS_WRITE' | 'BPS_TOTAL' | 'BPS_READ' | 'BPS_WRITE';
@@ -138,6 +147,8 @@ export interface Backend {
   forgetVolumes(session: number, handle: number): void;
   /** Nothing of what the session was given (one volume, or all of them) may stay open on the host: it died, or was fenced. Never fails. */
   closeVolumes(session: number, volume?: { place: Place; name: string }): Promise<void>;
+  /** The volumes that were given to sessions (0: the daemon's own work) and are not closed yet, and what the host's server calls each. Only where there is one. */
+  openVolumes?(): readonly OpenVolume[];
   /** From when this resolves on, whoever opened the volume before can no longer write to it. Backends that cannot do so throw EOPNOTSUPP. */
   fenceVolume(place: Place, name: string): Promise<void>;
 

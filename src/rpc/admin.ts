@@ -50,6 +50,8 @@ export interface SessionView {
   readonly address: string;
   /** Images that it has open: "pool/image". */
   readonly images: readonly string[];
+  /** On CurveBS: the volumes that it has open in this host's nebd-server, and under which names. */
+  readonly volumes: readonly { readonly path: string; readonly name: string }[];
 }
 
 export interface SessionAdmin {

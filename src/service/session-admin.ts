@@ -1,5 +1,6 @@
 // The administrator's view of sessions. Behind: `cbd2rbd session ls|kill`.
 import type { SessionAdmin, SessionView } from '../rpc/admin.js';
+import type { OpenVolume } from '../backend/backend.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { getPool } from './pools.js';
@@ -12,6 +13,7 @@ export function sessionAdmin(ctx: Context): SessionAdmin {
     list: async () => Promise.all(ctx.sessions.list().map(async (session): Promise<SessionView> => ({
       id: session.id, ...pick(session.identity), address: session.address,
       images: await Promise.all([...session.handles.values()].map((open) => imagePath(ctx, open.image))),
+      volumes: openVolumes(ctx).filter((open) => open.session === session.id).map(({ path, name }) => ({ path, name })),
     }))),
     kill: async (id) => {
       const session = ctx.sessions.get(id);
@@ -21,6 +23,11 @@ export function sessionAdmin(ctx: Context): SessionAdmin {
       channel?.cut();
     },
   };
+}
+
+/** What this host's storage server has open for sessions, and for the daemon's own work (session 0). */
+export function openVolumes(ctx: Context): OpenVolume[] {
+  return [...new Set(ctx.backends.values())].flatMap((backend) => backend.openVolumes?.() ?? []);
 }
 
 function pick({ entity, program, pid, uid }: SessionIdentity): SessionIdentity {

@@ -91,6 +91,21 @@ t.test('the caps decide who may use a pool, whoever owns its directory', async (
   t.equal(await reader.code('image.create', { at, name: 'other', size: 1, options: {} }), -1);
 });
 
+t.test('the administrator sees which volumes a session has open in nebd-server, and under which names', async (t) => {
+  const client = await stack.daemon.client();
+  const at = { pool: (await client.call('pool.lookup', { name: 'volumes' }))['id'], namespace: '' };
+  await client.call('image.open', { at, name: 'disk', handle: 1 });
+  const view = async (): Promise<Record<string, unknown>> => {
+    const { sessions } = await admin.call('admin.session.list') as { sessions: Record<string, unknown>[] };
+    return sessions.find(({ id }) => id === client.sessionId)!;
+  };
+  t.match(await view(), { images: ['volumes/disk'], volumes: [{ path: /^\/volumes\/layer-/, name: new RegExp(`^cbd:cbd2rbd-.*-${client.sessionId}-1\\.0-${process.pid}\\.0//volumes/layer-.*_cinder_:$`) }] });
+  t.equal((await admin.call('admin.status'))['openVolumes'], 1);
+  await client.call('image.close', { handle: 1 });
+  t.match(await view(), { images: [], volumes: [] });
+  client.close();
+});
+
 t.test('default_backend = curvebs without an MDS stops the start', async (t) => {
   const folder = join(stack.folder, 'bad');
   await t.rejects(startTestDaemonIn(folder, { CBD2RBD_DEFAULT_BACKEND: 'curvebs' }), /curvebs_mds/);

@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { ServiceError } from '../../service/errors.js';
-import type { Backend, ByteRange, Capacity, DirectoryUsage, Place, VolumeAccess, VolumeInfo, VolumeLimit, VolumeRules, VolumeUser } from '../backend.js';
+import type { Backend, ByteRange, Capacity, DirectoryUsage, OpenVolume, Place, VolumeAccess, VolumeInfo, VolumeLimit, VolumeRules, VolumeUser } from '../backend.js';
 import { fence } from './fence.js';
 import { Leftovers, type Leftover } from './leftovers.js';
 import { MdsClient, ROOT, isStatus, type FileInfo } from './mds.js';
@@ -258,7 +258,7 @@ export class CurvebsBackend implements Backend {
   }
 
   /** The volumes that sessions on this host have open, and under which names nebd-server knows them. */
-  openVolumes(): Array<{ session: number; path: string; name: string }> {
+  openVolumes(): OpenVolume[] {
     return [...this.given].flatMap(([session, given]) => given.map(({ path, file, pid }) => ({ session, path, name: openedName(file, pid) })));
   }
 
