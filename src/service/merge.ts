@@ -198,8 +198,11 @@ async function commitMerge(ctx: Context, { upper, lower }: Pair, volumeSize: num
     return [condemnVolume(tx, above)];
   });
   if (!intents) return;
+  faultPoint('merge');
   await Promise.all(imagesThatShow(ctx, [upper, lower]).map((image) => changed(ctx, image)));
+  faultPoint('merge');
   await finishRemovals(ctx, intents);
+  faultPoint('merge');
 }
 
 /** Those that are open with one of the layers in their chain, or may be: what is just being opened has not been told a chain yet. */

@@ -10,7 +10,7 @@ import { python } from '../lib/stock-client.js';
  * hold data though they were not: they were zeroed in part.
  */
 const MODEL = `
-import random
+import random, time
 BLOCK = 4096
 class Version:
     def __init__(self, before): self.before, self.touched, self.written, self.data = before, set(), set(), set()
@@ -59,6 +59,13 @@ class Model:
         """Those of its versions that are not its parent's."""
         return [v for v in version.line() if not self.root or v not in self.root.line()]
 
+def whole(exact, begin, end, size):
+    cut = {}
+    for o, s, e in exact:
+        key = (max(begin, o // size * size), min(end, (o // size + 1) * size))
+        cut[key] = cut.get(key, False) or e
+    return [(b, e, x) for (b, e), x in sorted(cut.items())]
+
 def compare(m, old, new, exact_base, wrong):
     with rbd.Image(io, m.name, new, read_only=True) as at:
         after, version = m.data(new), m.snaps[new][0] if new else m.head
@@ -70,8 +77,6 @@ def compare(m, old, new, exact_base, wrong):
                 spans = []
                 at.diff_iterate(begin, end - begin, old, lambda o, l, e: spans.append((o, o + l, e)), include_parent, whole)
                 return spans
-            exact, objects = ask(False), ask(True)
-            shown = {b for o, e, _ in exact for b in blocks(o, e)}
             part = lambda data, b: data[max(begin, b * BLOCK):min(end, (b + 1) * BLOCK)]
             nonzero = {b for b in blocks(begin, end) if any(part(after, b))}
             whole_chain = old or include_parent or not m.root
@@ -83,17 +88,20 @@ def compare(m, old, new, exact_base, wrong):
                 own = m.own(version)
                 needed = nonzero & set().union(*(v.written for v in own))
                 allowed = set().union(*(v.data for v in own))
+            # While layers are merged in the background more may be shown, never less; it is exact again when they have been.
+            deadline = time.monotonic() + 60
+            while True:
+                exact, objects = ask(False), ask(True)
+                shown = {b for o, e, _ in exact for b in blocks(o, e)}
+                too_much = shown - allowed if old or not whole_chain or exact_base else set()
+                if not too_much and objects == whole(exact, begin, end, m.object_size): break
+                if needed - shown or time.monotonic() > deadline: break
             say = lambda what, found: wrong.append([what, m.name, old, new, include_parent, begin, end, sorted(found)[:5]])
             if needed - shown: say('missing', needed - shown)
-            if shown - allowed and (old or not whole_chain or exact_base): say('too much', shown - allowed)
+            if too_much: say('too much', too_much)
             if any(not e and any(after[o:s]) for o, s, e in exact): say('gone and not zero', [])
             if any(o < begin or s > end or (not old and not e) for o, s, e in exact): say('outside, or gone since nothing', [])
-            cut = {}
-            size = m.object_size
-            for o, s, e in exact:
-                key = (max(begin, o // size * size), min(end, (o // size + 1) * size))
-                cut[key] = cut.get(key, False) or e
-            if objects != [(b, e, x) for (b, e), x in sorted(cut.items())]: say('whole objects', [])
+            if objects != whole(exact, begin, end, m.object_size): say('whole objects', [])
             asked[0] += 1
 asked = [0]
 `;
