@@ -1,7 +1,7 @@
 // `cbd2rbd image|layer|check|backup|restore|doctor|completion|manual` as an administrator uses them, against a daemon below a folder.
 import {execFile, execFileSync, spawn, type ChildProcess} from 'node:child_process';
 import {once} from 'node:events';
-import {existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, unlinkSync, writeFileSync} from 'node:fs';
+import {existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, unlinkSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
@@ -190,6 +190,13 @@ t.test('doctor finds what keeps a client from working', async (t) => {
   t.match(await doctor({...good, CEPH_CONF: join(dir, 'other.conf')}), {code: 1, stdout: /bad {2}socket {3}.*nobody does not exist\n +-> start the daemon/});
   t.match(await doctor(good, '--user', 'ghost'), {code: 1, stdout: /bad {2}daemon {3}the daemon turns client\.ghost away/});
   t.match(await doctor({...good, LD_PRELOAD: ''}, '--json'), {stdout: /"about": "preload"/});
+
+  // Each cause made on purpose: its line names what is at fault, and the next one what to do.
+  const wrong = join(dir, 'wrong');
+  mkdirSync(wrong);
+  for (const name of ['librbd.so.1', 'librados.so.2', 'no-socket']) writeFileSync(join(wrong, name), 'nothing of ours');
+  t.match(await doctor({...good, LD_LIBRARY_PATH: wrong}), {code: 1, stdout: /^bad {2}library {2}librbd\.so\.1 is not ours: .*\/wrong\/librbd\.so\.1 \(by LD_LIBRARY_PATH\)\n +-> install the package cbd2rbd-librbd/m});
+  t.match(await doctor(good, '--socket', join(wrong, 'no-socket')), {code: 1, stdout: /^bad {2}socket {3}.*no-socket is no socket\n +-> name the daemon's/m});
 });
 
 t.test('completion and manual pages come from the same table as help', async (t) => {
