@@ -15,7 +15,7 @@ export class ClusterProcess {
   /** `through`: a command that runs it, with its own words after it (in another network, for instance). */
   static async start(folder: string, through: readonly string[] = []): Promise<ClusterProcess> {
     const [mds, snapshotClone] = [await freePort(), await freePort()];
-    const environment = { ...process.env, CURVEBS_MDS_PORT: String(mds), CURVEBS_SNAPSHOT_CLONE_PORT: String(snapshotClone) };
+    const environment = { ...process.env, CURVEBS_IS_OLD: '1', CURVEBS_MDS_PORT: String(mds), CURVEBS_SNAPSHOT_CLONE_PORT: String(snapshotClone) };
     const made = new ClusterProcess(folder, environment, `127.0.0.1:${mds}`, through);
     await made.begin();
     return made;

@@ -18,7 +18,9 @@ function port(name: string, otherwise: number): number {
 const folder = resolve(process.argv[2] ?? mkdtempSync(join(tmpdir(), 'curvebs-')));
 const mdsPort = port('CURVEBS_MDS_PORT', 6666);
 const blockSize = process.env['CURVEBS_BLOCK_SIZE'] === '512' ? 512 : 4096;
-const cluster = new Cluster({ folder, mdsPorts: [mdsPort], snapshotClonePort: port('CURVEBS_SNAPSHOT_CLONE_PORT', 5555), blockSize });
+// As if its MDS had led for long: a real one's variables come 10 s after it began to lead.
+const isOld = process.env['CURVEBS_IS_OLD'] === '1';
+const cluster = new Cluster({ folder, mdsPorts: [mdsPort], snapshotClonePort: port('CURVEBS_SNAPSHOT_CLONE_PORT', 5555), blockSize, ...isOld ? { variablesAfterMs: 0 } : {} });
 
 cluster.nebdServer.onCrash = (why) => {
   console.error(`curvebs: a real nebd-server crashes on ${why}; so does this one`);
