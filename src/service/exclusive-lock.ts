@@ -42,6 +42,7 @@ export async function requireNotHeldByOther(ctx: Context, open: OpenImage): Prom
 
 /** Also a lock that came by writing is given back. EINVAL where this handle has neither. */
 export async function releaseLock(ctx: Context, open: OpenImage): Promise<void> {
+  await allNoted(ctx, open.image);
   await requireFeature(ctx, open.image);
   const asked = await transact(ctx.store, async (tx) => {
     const held = await tx.get<ExclusiveLockRecord>(keys.exclusiveLock(open.image));
@@ -55,8 +56,20 @@ export async function releaseLock(ctx: Context, open: OpenImage): Promise<void> 
 
 /** The address of who holds the lock: who asked for it, or else who wrote last (RBD's automatic lock). */
 export async function lockOwner(ctx: Context, image: ImageRef): Promise<string | undefined> {
+  await allNoted(ctx, image);
   const held = await readRecord<ExclusiveLockRecord>(ctx.store, keys.exclusiveLock(image));
   return held?.address ?? ctx.sessions.writerOf(image)?.session.address;
+}
+
+/** `note` finds out whether a write of the handle brings it the lock. It settles as `note` does. */
+export async function noting(open: OpenImage, note: Promise<void>): Promise<void> {
+  open.noting = note.catch(() => undefined);
+  await note;
+}
+
+/** Returns when what clients said of writes until now counts. Clients do not wait for that themselves. */
+export async function allNoted(ctx: Context, image: ImageRef): Promise<void> {
+  await Promise.all(ctx.sessions.openersOf(image).map((open) => open.noting));
 }
 
 /** A handle is about to write for the first time since another did: RBD's lock moves to it by itself. No I/O waits for this. */
@@ -72,6 +85,7 @@ export function noteWriter(ctx: Context, open: OpenImage): void {
  * it has been told, and has answered, when the call returns.
  */
 export async function takeLockByUse(ctx: Context, open: OpenImage, { from }: { from: 'free' | 'any' }): Promise<boolean> {
+  await allNoted(ctx, open.image);
   const held = await readRecord<ExclusiveLockRecord>(ctx.store, keys.exclusiveLock(open.image));
   if (held && !holds(open, held)) return false;
   const before = ctx.sessions.writerOf(open.image);
@@ -94,6 +108,7 @@ async function takeManagedLock(ctx: Context, open: OpenImage, { from, before, he
  * comes of that. False where it is held by one who asked for it.
  */
 export async function takeLockFromWriter(ctx: Context, image: ImageRef): Promise<boolean> {
+  await allNoted(ctx, image);
   if (await readRecord<ExclusiveLockRecord>(ctx.store, keys.exclusiveLock(image))) return false;
   const writer = ctx.sessions.writerOf(image);
   if (writer === undefined) return true;

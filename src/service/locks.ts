@@ -1,6 +1,6 @@
 // Advisory locks of an image, with the rules of Ceph's lock class. Behind: rbd_lock_exclusive/shared, rbd_unlock,
 // rbd_break_lock, rbd_list_lockers. A process that dies loses its locks; one that ends in order leaves them (`rbd lock add`).
-import { freeLockOf } from './exclusive-lock.js';
+import { allNoted, freeLockOf } from './exclusive-lock.js';
 import { changed } from './state.js';
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
@@ -19,6 +19,7 @@ export interface LockRequest {
 /** EEXIST where this client holds it with this cookie; EBUSY where another does, where the kind or tag differs, or while a writer has the lock by itself. */
 export async function addLock(ctx: Context, open: OpenImage, { cookie, tag, exclusive }: LockRequest): Promise<void> {
   const { session } = open;
+  await allNoted(ctx, open.image);
   await transact(ctx.store, async (tx) => {
     const lock = await tx.get<LockRecord>(keys.lock(open.image));
     const lockers = lock?.lockers ?? [];
@@ -83,6 +84,7 @@ export async function isLocked(ctx: Context, image: ImageRecord): Promise<boolea
 
 /** The lock as Ceph shows it; one that was taken with lock_acquire, or that a writer has by itself, is there with the tag "internal". */
 export async function readLock(ctx: Context, image: ImageRef): Promise<LockRecord> {
+  await allNoted(ctx, image);
   const advisory = await readRecord<LockRecord>(ctx.store, keys.lock(image));
   if (advisory && advisory.lockers.length > 0) return advisory;
   const managed = await readRecord<ExclusiveLockRecord>(ctx.store, keys.exclusiveLock(image)) ?? await automaticHolder(ctx, image);

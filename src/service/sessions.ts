@@ -45,6 +45,8 @@ export interface OpenImage {
   holds: Hold;
   /** It asked for RBD's exclusive lock once (exclusive-lock.ts). Not known any more after a restart of the daemon. */
   managesLock?: boolean;
+  /** Its client said that it wrote, and whether that brings it the automatic lock is being found out (exclusive-lock.ts). */
+  noting?: Promise<void>;
   /** It was asked to give up writing and has not answered yet. */
   mayStillWrite: boolean;
   /** It was taken for dead while it was not: its volume has been taken from it. */

@@ -98,6 +98,17 @@ for (const backend of backends) t.test(`on ${backend}`, async (t) => {
     t.strictSame((await a.call('image.xlock.owners', { handle: 1 }))['owners'], []);
   });
 
+  t.test('who asks right behind a write finds its lock', async (t) => {
+    const b = await another();
+    for (let round = 0; round < 20; round++) {
+      const wrote = b.call('image.wrote', { handle: 1 });
+      t.strictSame(await Promise.all([lock(b, 'ck', '', true), lock(a, 'ck', '', true)]), [-16, -16], `round ${round}`);
+      await wrote;
+      t.equal(await b.code('image.xlock.release', { handle: 1 }), 0);
+    }
+    await b.close();
+  });
+
   t.test('who closes the image at once after a write, or while it asks for the lock, leaves no lock behind', async (t) => {
     const b = await another();
     for (let round = 0; round < 50; round++) {

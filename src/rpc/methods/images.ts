@@ -4,7 +4,7 @@ import { allocatedOf } from '../../service/allocated.js';
 import { giveUpOwnership, isLayerCurrent, takeOwnership } from '../../service/ownership.js';
 import { describe, type OpenedState } from '../../service/state.js';
 import { addToBlocklist } from '../../service/blocklist.js';
-import { acquireLock, breakExclusiveLock, dropExclusiveLock, lockOwner, noteWriter, releaseLock, requireOwner } from '../../service/exclusive-lock.js';
+import { acquireLock, breakExclusiveLock, dropExclusiveLock, lockOwner, noteWriter, noting, releaseLock, requireOwner } from '../../service/exclusive-lock.js';
 import { ServiceError } from '../../service/errors.js';
 import { updateFeatures } from '../../service/features.js';
 import { createImage, imageById, imageByName, listImages, renameImage, type CreateOptions } from '../../service/images.js';
@@ -124,9 +124,13 @@ export const imageMethods: Methods = {
     return done;
   },
   'image.wrote': async (call) => {
-    const open = await openFor(call, 'rwx');
-    // What a lock kept from being written was tried only.
-    if (!await isLocked(call.ctx, await imageById(call.ctx, open.image))) noteWriter(call.ctx, open);
+    const note = async (): Promise<void> => {
+      const open = await openFor(call, 'rwx');
+      // What a lock kept from being written was tried only.
+      if (!await isLocked(call.ctx, await imageById(call.ctx, open.image))) noteWriter(call.ctx, open);
+    };
+    // At once, so that what the client asks next waits for it.
+    await noting(call.session.open(call.params.number('handle')), note());
     return done;
   },
   'image.listen': async (call) => {
