@@ -94,7 +94,7 @@ int Chain::set_layers(std::vector<LayerSpec> layers, uint64_t size, Leave leave)
 
   State& s = state_.get();
   Work* resumed;
-  std::shared_ptr<const LayerSet> before;  // goes when the lock is free again
+  std::shared_ptr<const LayerSet> before, after;  // goes when the lock is free again
   {
     std::lock_guard<std::mutex> guard(s.lock);
     auto fresh = std::make_shared<LayerSet>();
@@ -111,7 +111,7 @@ int Chain::set_layers(std::vector<LayerSpec> layers, uint64_t size, Leave leave)
       fresh->items.push_back({std::move(layer), counts, spec.is_frozen});
     }
     before = std::move(s.set);
-    s.set = std::move(fresh);
+    s.set = after = std::move(fresh);
     s.leave = leave;
     s.asked_read = s.asked_write = false;
     size_.store(size, std::memory_order_release);
@@ -125,6 +125,10 @@ int Chain::set_layers(std::vector<LayerSpec> layers, uint64_t size, Leave leave)
     resumed = work->next;
     work->step();
   }
+  const bool loses_layer = std::any_of(before->items.begin(), before->items.end(), [&](const LayerSet::Item& old) {
+    return std::none_of(after->items.begin(), after->items.end(), [&](const LayerSet::Item& item) { return item.layer->id == old.layer->id; });
+  });
+  if (loses_layer) std::lock_guard<std::shared_mutex> nobody_looks(s.looking);
   return 0;
 }
 

@@ -56,7 +56,10 @@ class Chain : public Device {
 
   // What [offset, offset + length) of this chain has that `from` has not, exact to a block: changed blocks
   // only, as data, or as zero where `from` has data. Both must be readable (not waiting for leave). `from` null: all that is data here.
-  int changes_since(Chain* from, uint64_t offset, uint64_t length, std::vector<Extent>& out);
+  // -ESTALE where this chain lacks one of `layers`, those that it had when `from` was read: layers have been merged
+  // since, and more than what differs would be shown.
+  int changes_since(Chain* from, uint64_t offset, uint64_t length, std::vector<Extent>& out,
+                    const std::vector<std::string>& layers = {});
 
   // Bytes that the maps take.
   uint64_t memory_bytes();
@@ -67,8 +70,9 @@ class Chain : public Device {
   struct Loader;
   struct WriteBack;
 
-  // The layers, when there is leave to read; waits for it.
-  int readable(std::shared_ptr<const LayerSet>& set);
+  // The layers, when there is leave to read; waits for it. Until `look` ends none of them is gone (see set_layers).
+  struct Look;
+  int readable(Look& look);
   // Appends to `out`, whose members from `from` on may be joined.
   int known_extents(const LayerSet& set, uint64_t offset, uint64_t end, PlainExtents& plain,
                     std::vector<Extent>& out, size_t from);

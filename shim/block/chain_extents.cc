@@ -97,16 +97,18 @@ int PlainExtents::of(Layer& layer, const std::vector<Extent>*& found) {
   return layer.volume->extents(begin_, (end - begin_) / grain * grain, known->second);
 }
 
-int Chain::readable(std::shared_ptr<const LayerSet>& set) {
+int Chain::readable(Look& look) {
   State& s = state_.get();
   for (;;) {
+    look.held = std::shared_lock<std::shared_mutex>(s.looking);
     {
       std::lock_guard<std::mutex> guard(s.lock);
       if (s.may(false) || lone_.load()) {
-        set = s.set;
+        look.set = s.set;
         return 0;
       }
     }
+    look.held.unlock();
     // Waiting for leave is what a read does.
     alignas(block_bytes) std::byte block[block_bytes];
     if (size() == 0) return -EINVAL;
@@ -119,21 +121,23 @@ int Chain::extents(uint64_t offset, uint64_t length, std::vector<Extent>& out) {
   if (end < offset || end > size()) return -EINVAL;
   if (lone_.load(std::memory_order_acquire)) {
     // Other than a request, this may run while the layers change.
+    State& s = state_.get();
+    std::shared_lock<std::shared_mutex> look(s.looking);
     std::shared_ptr<Device> lone;
     {
-      std::lock_guard<std::mutex> guard(state_.get().lock);
+      std::lock_guard<std::mutex> guard(s.lock);
       lone = lone_keeper_;
     }
     if (lone) return lone->extents(offset, length, out);
   }
   if ((offset | length) % block_bytes) return -EINVAL;
-  std::shared_ptr<const LayerSet> set;
+  Look look;
   if (!length) return 0;
-  if (int rc = readable(set)) return rc;
+  if (int rc = readable(look)) return rc;
   const size_t from = out.size();
   PlainExtents plain(offset, end);
   for (uint64_t at = offset; at < end; at += std::min(window, end - at)) {
-    if (int rc = known_extents(*set, at, at + std::min(window, end - at), plain, out, from)) return rc;
+    if (int rc = known_extents(*look.set, at, at + std::min(window, end - at), plain, out, from)) return rc;
   }
   return 0;
 }
@@ -153,13 +157,19 @@ int Chain::known_extents(const LayerSet& set, uint64_t offset, uint64_t end, Pla
   return 0;
 }
 
-int Chain::changes_since(Chain* from, uint64_t offset, uint64_t length, std::vector<Extent>& out) {
+int Chain::changes_since(Chain* from, uint64_t offset, uint64_t length, std::vector<Extent>& out,
+                         const std::vector<std::string>& layers) {
   const uint64_t end = offset + length;
   if (end < offset || (offset | length) % block_bytes) return -EINVAL;
-  std::shared_ptr<const LayerSet> mine, theirs = std::make_shared<LayerSet>();
-  if (int rc = readable(mine)) return rc;
+  Look look, look_then;
   if (from) {
-    if (int rc = from->readable(theirs)) return rc;
+    if (int rc = from->readable(look_then)) return rc;
+  }
+  if (int rc = readable(look)) return rc;
+  const std::shared_ptr<const LayerSet>&mine = look.set, &theirs = look_then.set;
+  for (const std::string& id : layers) {
+    const auto has_id = [&](const LayerSet::Item& item) { return item.layer->id == id; };
+    if (std::none_of(mine->items.begin(), mine->items.end(), has_id)) return -ESTALE;
   }
   // The layers above the newest that both have are what tells them apart.
   size_t above_mine = mine->items.size(), above_theirs = theirs->items.size();

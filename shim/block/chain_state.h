@@ -5,6 +5,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <shared_mutex>
 #include <vector>
 
 #include "block/chain.h"
@@ -135,7 +136,16 @@ struct Chain::WriteBack {
   void end();
 };
 
+// Somebody looks at a chain's layers outside a request.
+struct Chain::Look {
+  std::shared_ptr<const LayerSet> set = std::make_shared<LayerSet>();
+  std::shared_lock<std::shared_mutex> held;
+};
+
 struct Chain::State {
+  // Held shared over a Look, and alone for a moment by who takes a layer away: nobody looks at it any more then. Taken before `lock`,
+  // and held during I/O.
+  std::shared_mutex looking;
   std::mutex lock;  // guards all below, and the layers' maps; never held during I/O or a callback
   std::shared_ptr<const LayerSet> set = std::make_shared<LayerSet>();
   Leave leave = Leave::none;

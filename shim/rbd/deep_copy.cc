@@ -113,7 +113,7 @@ class DeepCopy {
       older = &before->io().chain();
     } else if (is_clone_) {
       inherited = std::make_unique<OlderChain>(now);
-      if (int error = inherited->open_inherited(*now.state())) return error;
+      if (int error = inherited->open_inherited(now)) return error;
       older = &inherited->chain;
     }
     options.is_target_empty = older == nullptr;

@@ -1,6 +1,7 @@
 // The C functions that show what of an image holds data.
 #include <algorithm>
 #include <cerrno>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "rbd/data_requests.h"
@@ -88,13 +89,34 @@ int ensure_readable(Image& image) {
   return image.io().run(request);
 }
 
-int diff_since(Image& image, OlderChain& from, const Walk& walk) {
+// So often a comparison begins anew because layers were merged meanwhile. After that it shows what may be more than differs.
+constexpr int kMostTries = 10;
+
+std::vector<std::string> frozen_layers(const ImageState& state) {
+  std::vector<std::string> ids;
+  for (const LayerState& layer : state.layers) {
+    if (layer.is_frozen) ids.push_back(layer.id);
+  }
+  return ids;
+}
+
+// `open(older)` reads the chain to compare with, as it is now.
+template <class Open>
+int diff_since(Image& image, Open&& open, const Walk& walk) {
+  std::unique_ptr<OlderChain> from;
+  if (int error = open(from)) return error;
   std::vector<Extent> extents;
   const uint64_t window = std::max(kWindow, walk.object);
   for (uint64_t at = walk.offset; at < walk.offset + walk.length;) {
     const uint64_t end = std::min(walk.offset + walk.length, (at / window + 1) * window);
-    extents.clear();
-    int error = changes_since(image, &from.chain, at, end - at, extents);
+    int error = -ESTALE;
+    for (int tries = 0; error == -ESTALE; tries++) {
+      extents.clear();
+      error = changes_since(image, &from->chain, at, end - at, extents, tries < kMostTries ? from->beside : std::vector<std::string>());
+      if (error != -ESTALE) break;
+      if (int failed = image.refresh()) return failed;
+      if (int failed = open(from)) return failed;
+    }
     if (error == 0) error = walk.whole_object ? show_objects(walk, extents) : show_exactly(walk, extents);
     if (error != 0) return error;
     at = end;
@@ -127,9 +149,11 @@ int diff(rbd_image_t handle, bool is_from_nothing, Find&& find, Walk walk) {
     const bool inherits = std::any_of(state->layers.begin(), state->layers.end(),
                                       [](const LayerState& layer) { return layer.is_inherited; });
     if (from == nullptr && (walk.with_parent || !inherits)) return diff_whole(image, walk);
-    OlderChain older(image);
-    int error = from != nullptr ? older.open_snap(image, from->id) : older.open_inherited(*state);
-    return error != 0 ? error : diff_since(image, older, walk);
+    auto open = [&](std::unique_ptr<OlderChain>& older) {
+      older = std::make_unique<OlderChain>(image);
+      return from != nullptr ? older->open_snap(image, from->id) : older->open_inherited(image);
+    };
+    return diff_since(image, open, walk);
   });
 }
 
@@ -137,33 +161,45 @@ int diff(rbd_image_t handle, bool is_from_nothing, Find&& find, Walk walk) {
 
 OlderChain::OlderChain(Image& image) : volumes(image.io().volumes()), chain([](bool) {}) {}
 
-int OlderChain::open_inherited(const ImageState& state) {
-  std::vector<LayerState> layers;
-  for (const LayerState& layer : state.layers) {
-    if (layer.is_inherited) layers.push_back(layer);
+int OlderChain::open_inherited(Image& image) { return open(image, {image.state()->snap_id, true}); }
+
+int OlderChain::open_snap(Image& image, uint64_t snap_id) { return open(image, {snap_id, false}); }
+
+// Layers may be merged between what the image was told of its chain and the answer here. Then they have other ids in the
+// two, and all that is in them would count as changed.
+int OlderChain::open(Image& image, const Wanted& wanted) {
+  for (int tries = 0;; tries++) {
+    beside = frozen_layers(*image.state());
+    if (int error = read(image, wanted)) return error;
+    if (int error = image.refresh()) return error;
+    const std::vector<std::string> now = frozen_layers(*image.state());
+    const auto is_there = [&](const std::string& id) { return std::find(now.begin(), now.end(), id) != now.end(); };
+    if (tries == kMostTries || std::all_of(beside.begin(), beside.end(), is_there)) return 0;
   }
-  std::vector<block::LayerSpec> specs;
-  int error = volumes.update(layers, {}, specs);
-  return error != 0 ? error : chain.set_layers(std::move(specs), state.size, block::Chain::Leave::read);
 }
 
-int OlderChain::open_snap(Image& image, uint64_t snap_id) {
-  Reply reply = image.call("layer.chain", {{"snapId", snap_id}, {"have", volumes.ids()}});
+// The daemon is asked also for what the image has: it keeps these layers as they are while the handle is open.
+int OlderChain::read(Image& image, const Wanted& wanted) {
+  Json params = {{"have", volumes.ids()}};
+  params["snapId"] = wanted.snap_id ? Json(*wanted.snap_id) : Json();
+  Reply reply = image.call("layer.chain", std::move(params));
   if (reply.error != 0) return reply.error;
   std::vector<LayerState> layers;
   int error = parse_layers(reply.result->at("layers"), layers);
+  if (wanted.only_inherited) std::erase_if(layers, [](const LayerState& layer) { return !layer.is_inherited; });
   std::vector<block::LayerSpec> specs;
   if (error == 0) error = volumes.update(layers, std::move(reply.fds), specs);
   if (error == 0) error = chain.set_layers(std::move(specs), reply.result->at("size"), block::Chain::Leave::read);
   return error;
 }
 
-int changes_since(Image& image, block::Chain* older, uint64_t offset, uint64_t length, std::vector<Extent>& out) {
+int changes_since(Image& image, block::Chain* older, uint64_t offset, uint64_t length, std::vector<Extent>& out,
+                  const std::vector<std::string>& beside) {
   if (int error = ensure_readable(image)) return error;
   // Chains are compared in whole blocks.
   const uint64_t begin = offset / kBlock * kBlock, end = (offset + length + kBlock - 1) / kBlock * kBlock;
   std::vector<Extent> found;
-  if (int error = image.io().chain().changes_since(older, begin, end - begin, found)) return error;
+  if (int error = image.io().chain().changes_since(older, begin, end - begin, found, beside)) return error;
   for (const Extent& extent : found) {
     const uint64_t from = std::max(extent.offset, offset);
     const uint64_t to = std::min(extent.offset + extent.length, offset + length);

@@ -116,14 +116,14 @@ export async function freezeHead(tx: Tx, image: ImageRecord): Promise<ImageRecor
 
 /** A layer with its volume opened for a session (or without, where it has that already). */
 export interface OpenedLayers {
-  readonly layers: object[];
+  readonly layers: readonly { readonly id: string }[];
   readonly accesses: VolumeAccess[];
 }
 
 /** The chain that a handle sees, with volumes opened for its session but for those in `have`. The caller releases the accesses. Within `lookAgain` only. */
 export async function openChain(ctx: Context, open: OpenImage, record: ImageRecord, options: { snapId: number | null; have: ReadonlySet<string>; beside?: true }): Promise<OpenedLayers> {
   const { size, top } = viewOf(record, options.snapId);
-  const layers: object[] = [];
+  const layers: (OpenedLayers['layers'][number] & Record<string, unknown>)[] = [];
   const accesses: VolumeAccess[] = [];
   let fds = 0;
   try {

@@ -2,7 +2,7 @@
 // Behind: rbd_open*, rbd_close, rbd_watchers_list, rbd_stat, rbd_get_*_timestamp.
 import type { Context } from './context.js';
 import { changeImage, imageById, imageByName } from './images.js';
-import { viewOf } from './layers.js';
+import { ChainMoved, layerTag, lookAgain, openChain, readChain, releaseAll, viewOf, type OpenedLayers } from './layers.js';
 import { holdForOpener } from './ownership.js';
 import { imageKey, type At, type ImageRecord } from './records.js';
 import type { OpenImage, Session } from './sessions.js';
@@ -83,6 +83,20 @@ export async function refreshImage(ctx: Context, open: OpenImage, have: Readonly
 export function tookState(ctx: Context, open: OpenImage, serial: number): void {
   open.shown.took(serial);
   ctx.retryRemovals?.();
+}
+
+/** The chain of a snapshot, or of the image, beside what the handle shows; its volumes stay until the handle is closed. The caller releases the accesses. ENOENT. */
+export async function openBeside(ctx: Context, open: OpenImage, options: { snapId: number | null; have: ReadonlySet<string> }): Promise<OpenedLayers & { size: number }> {
+  return lookAgain(async () => {
+    const record = await imageById(ctx, open.image);
+    const { size, top } = viewOf(record, options.snapId);
+    // Before they are opened, so that a merge that commits meanwhile leaves the volumes.
+    for (const { layer } of await readChain(ctx, top, size)) open.alsoShows.add(layerTag(layer));
+    const opened = await openChain(ctx, open, record, { ...options, beside: true });
+    if (opened.layers.every(({ id }) => open.alsoShows.has(id))) return { ...opened, size };
+    releaseAll(opened.accesses);
+    throw new ChainMoved(`image ${open.image.id} changes all the time`);
+  });
 }
 
 /** Moves a handle to a snapshot, or back to the image. ENOENT. */

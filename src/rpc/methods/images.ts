@@ -1,5 +1,5 @@
 // image.* as docs/protocol.md has them.
-import { descriptorsOf, lookAgain, openChain, releaseAll, viewOf } from '../../service/layers.js';
+import { descriptorsOf, releaseAll } from '../../service/layers.js';
 import { allocatedOf } from '../../service/allocated.js';
 import { giveUpOwnership, isLayerCurrent, takeOwnership } from '../../service/ownership.js';
 import { describe, type OpenedState } from '../../service/state.js';
@@ -10,7 +10,7 @@ import { updateFeatures } from '../../service/features.js';
 import { createImage, imageById, imageByName, listImages, renameImage, type CreateOptions } from '../../service/images.js';
 import { addLock, breakLock, isLocked, lockerAddress, readLock, removeLock } from '../../service/locks.js';
 import { getMetadata, listMetadata, removeMetadata, setMetadata } from '../../service/metadata.js';
-import { attachImage, closeImage, finishAttach, openImage, refreshImage, requireImage, setSnapshot, tookState, touchImage, watchersOf, type OpenRequest } from '../../service/open.js';
+import { attachImage, closeImage, finishAttach, openBeside, openImage, refreshImage, requireImage, setSnapshot, tookState, touchImage, watchersOf, type OpenRequest } from '../../service/open.js';
 import { findPool } from '../../service/pools.js';
 import type { At } from '../../service/records.js';
 import { removeImage } from '../../service/remove.js';
@@ -78,13 +78,9 @@ export const imageMethods: Methods = {
   'layer.chain': async (call) => {
     const open = await openFor(call, 'rx');
     const snapId = call.params.has('snapId') ? call.params.number('snapId') : null;
-    const { record, layers, accesses } = await lookAgain(async () => {
-      const record = await imageById(call.ctx, open.image);
-      return { record, ...await openChain(call.ctx, open, record, { snapId, have: have(call), beside: true }) };
-    });
+    const { size, layers, accesses } = await openBeside(call.ctx, open, { snapId, have: have(call) });
     const fds = descriptorsOf(accesses);
-    for (const { id } of layers as { id: string }[]) open.alsoShows.add(id);
-    return { result: { layers, size: viewOf(record, snapId).size, fds: fds.length }, fds, sent: () => releaseAll(accesses) };
+    return { result: { layers, size, fds: fds.length }, fds, sent: () => releaseAll(accesses) };
   },
   'image.close': async ({ ctx, session, params }) => {
     const open = session.open(params.number('handle'));

@@ -2,9 +2,13 @@
 // leaves.
 #include "block/chain.h"
 
+#include <sched.h>
 #include <sys/wait.h>
 
+#include <atomic>
 #include <random>
+#include <semaphore>
+#include <thread>
 
 #include "block/chain_image.h"
 #include "tap.h"
@@ -98,6 +102,43 @@ int main() {
     CHECK_EQ(chain.changes_since(nullptr, 0, size, extents), 0);
     CHECK_EQ(describe(extents), std::string("d1+3 d262145+1 "));
     CHECK_EQ(below->asked, 2);
+  });
+
+  tap::test("who takes a layer away waits for those who look at it: its volume may be gone then", [] {
+    struct Slow : MemoryVolume {
+      using MemoryVolume::MemoryVolume;
+      int extents(uint64_t offset, uint64_t length, std::vector<Extent>& out) override {
+        is_asked.release();
+        may_answer.acquire();
+        return MemoryVolume::extents(offset, length, out);
+      }
+      std::binary_semaphore is_asked{0}, may_answer{0};
+    };
+    const uint64_t size = mib;
+    auto below = std::make_shared<Slow>(MemoryVolume::Options{.size = size});
+    const LayerSpec plain = {.id = ChainImage::name(), .is_cow = false, .is_frozen = true, .size = size, .volume = below};
+    auto top = frozen_cow(size, {{1, 7}});
+    Chain chain([](bool) {});
+    CHECK_EQ(chain.set_layers({top, plain}, size, Chain::Leave::read), 0);
+    std::thread looker([&] {
+      std::vector<Extent> extents;
+      CHECK_EQ(chain.extents(0, size, extents), 0);
+    });
+    below->is_asked.acquire();
+    // More layers, or the same with less leave, wait for nobody.
+    CHECK_EQ(chain.set_layers({frozen_cow(size, {}), top, plain}, size, Chain::Leave::none), 0);
+    std::atomic<bool> was_answered{false};
+    bool waited = false;
+    std::thread changer([&] {
+      CHECK_EQ(chain.set_layers({top}, size, Chain::Leave::read), 0);
+      waited = was_answered;
+    });
+    for (int i = 0; i < 1000; i++) sched_yield();
+    was_answered = true;
+    below->may_answer.release();
+    looker.join();
+    changer.join();
+    CHECK(waited);
   });
 
   tap::test("what is behind a layer's size is zero, though a layer below is longer", [] {
