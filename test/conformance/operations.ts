@@ -72,6 +72,8 @@ const OPERATIONS: Record<string, Operation> = {
     if (s['on'] === true && await w.hasNoAutomaticLock(image)) return;
     await w.c.call('rbd_update_features', image, number(s, 'features'), s['on'] === true ? 1 : 0);
     await w.c.get('rbd_get_features', image, 'features');
+    // A handle of the real library that managed the lock learns that there is none any more by a write, which fails (EROFS).
+    await w.refresh();
   }),
   setKey: open(async (w, s, image) => { await w.c.call('rbd_metadata_set', image, text(s, 'key'), text(s, 'value')); }),
   removeKey: open(async (w, s, image) => { await w.c.call('rbd_metadata_remove', image, text(s, 'key')); }),
