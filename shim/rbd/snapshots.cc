@@ -55,7 +55,9 @@ int set_snap(rbd_image_t handle, const Json& id) {
   // The head leaves the handle's chain: what was written to it must be on its volume before.
   if (int error = image.flush_head()) return error;
   Reply reply = image.call("image.snap", {{"snapId", id}});
-  return reply.error != 0 ? reply.error : image.take(reply);
+  if (reply.error != 0) return reply.error;
+  if (!id.is_null()) image.forget_lock();
+  return image.take(reply);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Opening, taking up again and closing an image; its watchers and timestamps.
 // Behind: rbd_open*, rbd_close, rbd_watchers_list, rbd_stat, rbd_get_*_timestamp.
 import type { Context } from './context.js';
+import { dropExclusiveLock } from './exclusive-lock.js';
 import { changeImage, imageById, imageByName } from './images.js';
 import { ChainMoved, layerTag, lookAgain, openChain, readChain, releaseAll, viewOf, type OpenedLayers } from './layers.js';
 import { holdForOpener } from './ownership.js';
@@ -102,6 +103,11 @@ export async function openBeside(ctx: Context, open: OpenImage, options: { snapI
 /** Moves a handle to a snapshot, or back to the image. ENOENT. */
 export async function setSnapshot(ctx: Context, open: OpenImage, snapId: number | null): Promise<OpenedState> {
   viewOf(await imageById(ctx, open.image), snapId);
+  // A handle at a snapshot has no lock, as in Ceph.
+  if (snapId !== null) {
+    await dropExclusiveLock(ctx, open);
+    ctx.sessions.dropWriter(open);
+  }
   open.snapId = snapId;
   open.holds = snapId === null ? holdForOpener(ctx, open.image) : 'none';
   await ctx.sessions.record(open.session);

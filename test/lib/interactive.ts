@@ -39,6 +39,13 @@ export class Interactive {
     return next.value;
   }
 
+  /** All that it said and nobody has read yet, of one that has ended. */
+  async rest(): Promise<string[]> {
+    const lines: string[] = [];
+    for await (const line of this.lines) lines.push(line);
+    return lines;
+  }
+
   async ask(line: string): Promise<string> {
     this.tell(line);
     return this.answer();

@@ -45,7 +45,8 @@ R.remove(io, 'child'); R.remove(io, 'base')
 show(R.list(io))
 `);
     t.same(shown, [['s1'], [-17, -2, -39], ['newnew', 'oldold', 'zz', '\0\0', -30],
-      [[12288, 4096, true], [1 << 22, 1 << 20, false], [5 << 20, 4096, true]],
+      // What was never written there is no difference, where that is known to the block (CurveBS knows it by the GiB).
+      [[12288, 4096, true], [1 << 22, backend === 'local' ? 4096 : 1 << 20, false], [5 << 20, 4096, true]],
       [-22, null, -16, true, -16], -16, [['rbd', 'base', 's1'], 64 << 20, 'oldold'], ['childdol', 'oldold'], [['rbd', 'child']], 'oldold',
       ['childdol', 'zz', -22], [['s3'], 'oldold'], []]);
   });

@@ -213,6 +213,27 @@ export const locks: Case[] = [
     },
   },
   {
+    name: 'a handle that goes to a snapshot gives the lock back, asked for or not',
+    run: async (c) => {
+      for (const [name, takes] of [['a', 'write'], ['b', 'acquire']] as const) {
+        const one = await c.fresh(name);
+        await c.need('rbd_snap_create', one, 's');
+        if (takes === 'write') await c.write(one, 0, 512, 1);
+        else await c.call('rbd_lock_acquire', one, 0);
+        await isOwner(c, one);
+        await c.call('rbd_snap_set', one, 's');
+        await isOwner(c, one);
+        await owners(c, one);
+        await c.call('rbd_snap_set', one, null);
+        await isOwner(c, one);
+        await owners(c, one);
+        await c.write(one, 0, 512, 2);
+        await isOwner(c, one);
+        await c.close(one);
+      }
+    },
+  },
+  {
     name: 'which requests take the lock though they change nothing: of no bytes, past the end, refused',
     run: async (c) => {
       const data = new Bytes('data', Buffer.alloc(4096));
