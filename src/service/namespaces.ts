@@ -22,17 +22,22 @@ export async function createNamespace(ctx: Context, at: At): Promise<void> {
   });
 }
 
-/** ENOENT; EINVAL for an empty name, ENAMETOOLONG; EBUSY while images are in it, in the trash too. */
+/**
+ * ENOENT; EINVAL for an empty name, ENAMETOOLONG; EBUSY while images are in it, in the trash too. What was set on it goes, also where
+ * there is none of that name, as in Ceph.
+ */
 export async function removeNamespace(ctx: Context, at: At): Promise<void> {
   checkNamespace(at.namespace);
-  await transact(ctx.store, async (tx) => {
-    if (!await tx.get(keys.namespace(at))) throw new ServiceError('ENOENT', `there is no namespace ${at.namespace}`);
+  const was = await transact(ctx.store, async (tx) => {
     const images = await ctx.store.list({ prefix: keys.images(at), limit: 1 });
     if (images.length > 0) throw new ServiceError('EBUSY', `namespace ${at.namespace} has images`);
     tx.requireEmpty(keys.images(at));
-    tx.remove(keys.namespace(at));
     tx.removeAll(keys.poolMetadata(at, ''));
+    if (!await tx.get(keys.namespace(at))) return false;
+    tx.remove(keys.namespace(at));
+    return true;
   });
+  if (!was) throw new ServiceError('ENOENT', `there is no namespace ${at.namespace}`);
 }
 
 /** EINVAL for an empty name, ENAMETOOLONG. */

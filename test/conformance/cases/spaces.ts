@@ -133,9 +133,11 @@ export const spacesCases: Case[] = [
       const io = await c.ioctx({ namespace: 'ns' });
       await c.call('rbd_pool_metadata_set', io, 'k', 'v');
       await c.call('rbd_pool_metadata_set', c.io, 'k', 'of the pool');
-      for (const fn of ['rbd_namespace_remove', 'rbd_namespace_create']) {
+      for (const fn of ['rbd_namespace_remove', 'rbd_namespace_create', 'rbd_namespace_remove', 'rbd_namespace_remove']) {
         await c.call(fn, c.io, 'ns');
         await c.call('rbd_pool_metadata_get', io, 'k', new Bytes('value', Buffer.alloc(64)), new Out('size', 'u64', 64));
+        // On one that is not there, too.
+        if (fn === 'rbd_namespace_remove') await c.call('rbd_pool_metadata_set', io, 'k', 'late');
       }
       await c.call('rbd_pool_metadata_get', c.io, 'k', new Bytes('value', Buffer.alloc(64)), new Out('size', 'u64', 64));
       await c.drop(io);
