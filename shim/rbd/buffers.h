@@ -2,6 +2,7 @@
 // when a buffer is too small (measured on 16.2.15, test/data/abi/measured).
 #pragma once
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -17,6 +18,13 @@ inline char* duplicate(const std::string& text) {
   if (copy == nullptr) throw std::bad_alloc();
   memcpy(copy, text.c_str(), text.size() + 1);
   return copy;
+}
+
+// Empties a list of the caller's, before anything can fail: python3-rbd frees what its lists hold after an error as well,
+// and gives memory that holds anything (where Ceph's own library crashes). `list` or `count` may be null.
+template <class T, class Count>
+void clear(T* list, const Count* count) {
+  if (list != nullptr && count != nullptr && *count > 0) std::fill_n(list, *count, T{});
 }
 
 // Bytes that the texts take one after the other, each with its NUL.

@@ -26,6 +26,7 @@ int list(rbd_image_t handle, Which which, Json& children) {
 
 int give(rbd_image_t handle, Which which, rbd_linked_image_spec_t* images, size_t* max_images) {
   return guarded([&] {
+    clear(images, max_images);
     if (max_images == nullptr) return -EINVAL;
     Json children;
     int error = list(handle, which, children);
@@ -87,6 +88,7 @@ ssize_t rbd_list_children(rbd_image_t image, char* pools, size_t* pools_len, cha
 // *max_children.
 int rbd_list_children2(rbd_image_t image, rbd_child_info_t* children, int* max_children) {
   return guarded([&] {
+    clear(children, max_children);
     if (max_children == nullptr) return -EINVAL;
     Json found;
     int error = list(image, Which::children, found);

@@ -59,6 +59,7 @@ extern "C" {
 
 int rbd_config_image_list(rbd_image_t image, rbd_config_option_t* options, int* max_options) {
   return guarded([&] {
+    clear(options, max_options);
     if (image == nullptr || max_options == nullptr) return -EINVAL;
     const Image& open = *Image::from(image);
     auto state = open.state();
@@ -75,6 +76,7 @@ void rbd_config_image_list_cleanup(rbd_config_option_t* options, int max_options
 
 int rbd_config_pool_list(rados_ioctx_t io_ctx, rbd_config_option_t* options, int* max_options) {
   return guarded([&] {
+    clear(options, max_options);
     if (io_ctx == nullptr || max_options == nullptr) return -EINVAL;
     const cbd::rados::IoCtx& at = *ioctx(io_ctx);
     Reply reply = at.client->call("pool.config.list", {{"pool", at.pool_id}});

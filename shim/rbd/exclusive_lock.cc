@@ -49,6 +49,7 @@ int rbd_lock_release(rbd_image_t image) {
 // reads; -ERANGE with the number in *max_lock_owners.
 int rbd_lock_get_owners(rbd_image_t image, rbd_lock_mode_t* lock_mode, char** lock_owners, size_t* max_lock_owners) {
   return guarded([&] {
+    clear(lock_owners, max_lock_owners);
     if (image == nullptr || lock_mode == nullptr || max_lock_owners == nullptr) return -EINVAL;
     Image& open = *Image::from(image);
     if (open.is_read_only() || (open.state()->features & RBD_FEATURE_EXCLUSIVE_LOCK) == 0) return -EINVAL;
@@ -83,6 +84,7 @@ int rbd_lock_break(rbd_image_t image, rbd_lock_mode_t lock_mode, const char* loc
 // Who has the image open for writing. -ERANGE with the number in *max_watchers.
 int rbd_watchers_list(rbd_image_t image, rbd_image_watcher_t* watchers, size_t* max_watchers) {
   return guarded([&] {
+    clear(watchers, max_watchers);
     if (image == nullptr || max_watchers == nullptr) return -EINVAL;
     Reply reply = Image::from(image)->call("image.watchers", Json::object());
     if (reply.error != 0) return reply.error;

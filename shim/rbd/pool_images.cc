@@ -57,6 +57,7 @@ int rbd_list(rados_ioctx_t io, char* names, size_t* size) {
 // -ERANGE with the number of images in *max_images where that is too small.
 int rbd_list2(rados_ioctx_t io, rbd_image_spec_t* images, size_t* max_images) {
   return guarded([&] {
+    clear(images, max_images);
     if (io == nullptr || max_images == nullptr) return -EINVAL;
     std::vector<Named> found;
     int error = list_images(*ioctx(io), found);

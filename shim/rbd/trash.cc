@@ -74,6 +74,7 @@ void rbd_trash_get_cleanup(rbd_trash_image_info_t* info) {
 // Returns the number of entries; -ERANGE with it in *num_entries where there is not enough room.
 int rbd_trash_list(rados_ioctx_t io, rbd_trash_image_info_t* trash_entries, size_t* num_entries) {
   return guarded([&] {
+    clear(trash_entries, num_entries);
     if (io == nullptr || num_entries == nullptr) return -EINVAL;
     Reply reply = call(io, "trash.list", Json::object());
     if (reply.error != 0) return reply.error;
