@@ -58,14 +58,18 @@ export class Leftovers {
    * any more. ETIMEDOUT where that cannot be had. Where others use it as well, who write at their own risk anyway, only what was the daemon's own is fenced.
    */
   async settle(path: string): Promise<Leftover[]> {
-    for (let busy = this.busy.get(path); busy !== undefined; busy = this.busy.get(path)) await busy.catch(() => undefined);
-    const left = (this.open.get(path) ?? []).filter(({ mayWrite }) => mayWrite);
-    if (left.length === 0) return [];
-    const work = this.closeOrFence(path, left);
-    this.enter(path, work);
-    await work;
-    this.open.delete(path);
-    return left;
+    const over: Leftover[] = [];
+    // Others may die while this goes on.
+    for (;;) {
+      for (let busy = this.busy.get(path); busy !== undefined; busy = this.busy.get(path)) await busy.catch(() => undefined);
+      const left = (this.open.get(path) ?? []).filter(({ mayWrite }) => mayWrite);
+      if (left.length === 0) return over;
+      const work = this.closeOrFence(path, left);
+      this.enter(path, work);
+      await work;
+      this.forget(path, left);
+      over.push(...left);
+    }
   }
 
   /** A conversation with nebd-server; it ends with `hangUp`, or with all of this. */
@@ -109,6 +113,12 @@ export class Leftovers {
     return closed;
   }
 
+  private forget(path: string, over: readonly Leftover[]): void {
+    const rest = (this.open.get(path) ?? []).filter((each) => !over.includes(each));
+    if (rest.length > 0) this.open.set(path, rest);
+    else this.open.delete(path);
+  }
+
   private enter(path: string, work: Promise<unknown>): void {
     const before = this.busy.get(path);
     const both = before ? Promise.allSettled([before, work]) : work;
@@ -116,7 +126,6 @@ export class Leftovers {
     const leave = (): void => { if (this.busy.get(path) === both) this.busy.delete(path); };
     both.then(leave, leave);
   }
-
 }
 
 /** True where nothing is open under that name any more. ETIMEDOUT, ENOTCONN. */
