@@ -13,11 +13,6 @@
 namespace cbd::hooks {
 namespace {
 
-// Adds what could not be read; hands the result on.
-int decoded(int result, std::string& message, const char* what) {
-  if (result != 0 && result != -EINTR) message += std::string("rbd: failed to decode ") + what + "\n";
-  return result;
-}
 
 }  // namespace
 
@@ -66,6 +61,11 @@ int InStream::skip(uint64_t length) {
     length -= now;
   }
   return 0;
+}
+
+int decoded(int result, std::string& message, const char* what) {
+  if (result != 0 && result != -EINTR) message += std::string("rbd: failed to decode ") + what + "\n";
+  return result;
 }
 
 int read_banner(InStream& in, std::string_view banner, std::string* found) {

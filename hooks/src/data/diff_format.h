@@ -35,6 +35,9 @@ class InStream {
   uint64_t position_ = 0;
 };
 
+// Adds to `message` what could not be read, as rbd words it, and hands the result of reading on; nothing after an interruption.
+int decoded(int result, std::string& message, const char* what);
+
 // Reads a banner: 0, -EBADMSG (too short), -EINVAL (another). `found`, where not null, gets what stands there.
 int read_banner(InStream& in, std::string_view banner, std::string* found = nullptr);
 // What rbd says of a banner that read_banner did not take.

@@ -25,12 +25,6 @@ void put_number_record(std::string& into, char tag, uint64_t value) {
   put_record(into, tag, content);
 }
 
-// Adds what could not be read; hands the result on.
-int decoded(int result, std::string& message, const char* what) {
-  if (result != 0 && result != -EINTR) message += std::string("rbd: failed to decode ") + what + "\n";
-  return result;
-}
-
 // A record says how long it is, and must be just that long.
 int fits(bool does_fit, char tag, std::string& message) {
   if (!does_fit) message += std::string("rbd: the record '") + tag + "' in the image properties zone is not as long as it says\n";
