@@ -69,6 +69,15 @@ const request = (id: number, method: string, params: object): string => `${JSON.
 const hello = request(1, 'session.hello', { protocol: 1, entity: 'client.admin', program: 'test' });
 const auth = request(2, 'session.auth', {});
 
+/** Another client, which is given the image (it was another's) to write to. */
+async function writesTo(socket: string, name: string): Promise<RpcClient> {
+  const other = await RpcClient.open(socket);
+  await other.call('image.open', { at, name, handle: 1 });
+  await other.call('snap.create', { handle: 1, name: 't' });
+  await other.call('layer.own', { handle: 1, mode: 'write' });
+  return other;
+}
+
 t.test('an image that is being opened when its session ends is not open afterwards', async (t) => {
   const s = await startFar();
   t.teardown(() => s.close());
@@ -165,10 +174,7 @@ t.test('a handle that its session does not take up again holds nobody up for lon
   await client.die();
   const back = await RpcClient.open(s.socket, { resume: client.sessionId });
   t.equal(back.sessionId, client.sessionId);
-  const other = await RpcClient.open(s.socket);
-  await other.call('image.open', { at, name: 'a', handle: 1 });
-  await other.call('snap.create', { handle: 1, name: 't' });
-  await other.call('layer.own', { handle: 1, mode: 'write' });
+  const other = await writesTo(s.socket, 'a');
   t.equal(await back.code('image.refresh', { handle: 1 }), -22, 'it is closed');
   await back.close();
   await other.close();
@@ -189,10 +195,7 @@ t.test('a handle that its session says it has no more is closed at once; those t
   await client.die();
   const back = await RpcClient.open(s.socket, { resume: client.sessionId, handles: [2, 7] });
   t.equal(back.sessionId, client.sessionId);
-  const other = await RpcClient.open(s.socket);
-  await other.call('image.open', { at, name: 'a', handle: 1 });
-  await other.call('snap.create', { handle: 1, name: 't' });
-  await other.call('layer.own', { handle: 1, mode: 'write' });
+  const other = await writesTo(s.socket, 'a');
   t.equal(await back.code('image.refresh', { handle: 1 }), -22, 'it is closed');
   t.equal(await back.code('image.refresh', { handle: 2 }), 0, 'the other is not');
   await t.rejects(RpcClient.open(s.socket, { resume: client.sessionId, handles: ['x'] as unknown as number[] }), /handles/);

@@ -133,6 +133,7 @@ int main() {
       CHECK_EQ(chain.set_layers({top}, size, Chain::Leave::read), 0);
       waited = was_answered;
     });
+    // Lets one that waits for nobody show it; one that does wait passes, however long this takes.
     for (int i = 0; i < 1000; i++) sched_yield();
     was_answered = true;
     below->may_answer.release();

@@ -25,6 +25,16 @@ rbd_completion_t completion_for(std::atomic<int>& counter) {
   return made;
 }
 
+// So many writes that are under way, and their completions.
+std::vector<rbd_completion_t> write_many(rbd_image_t image, int count, std::atomic<int>& called) {
+  std::vector<rbd_completion_t> mine;
+  for (int at = 0; at < count; at++) {
+    mine.push_back(completion_for(called));
+    CHECK_EQ(rbd_aio_write(image, 64 * at, 1, "y", mine.back()), 0);
+  }
+  return mine;
+}
+
 ssize_t end_of(rbd_completion_t completion) {
   rbd_aio_wait_for_complete(completion);
   const ssize_t result = rbd_aio_get_return_value(completion);
@@ -104,11 +114,7 @@ int main() {
     CHECK_EQ(rbd_open(&place.io, "there", &image, nullptr), 0);
     CHECK_EQ(rbd_set_image_notification(image, 0, 0), 0);
     std::atomic<int> called{0};
-    std::vector<rbd_completion_t> mine;
-    for (int at = 0; at < 32; at++) {
-      mine.push_back(completion_for(called));
-      CHECK_EQ(rbd_aio_write(image, 64 * at, 1, "y", mine.back()), 0);
-    }
+    std::vector<rbd_completion_t> mine = write_many(image, 32, called);
     size_t polled = 0;
     while (polled < mine.size()) {
       rbd_completion_t found[8];
@@ -183,11 +189,7 @@ int main() {
     CHECK_EQ(rbd_open(&place.io, "there", &image, nullptr), 0);
     CHECK_EQ(rbd_set_image_notification(image, 0, 0), 0);
     std::atomic<int> called{0};
-    std::vector<rbd_completion_t> mine;
-    for (int at = 0; at < 16; at++) {
-      mine.push_back(completion_for(called));
-      CHECK_EQ(rbd_aio_write(image, 64 * at, 1, "z", mine.back()), 0);
-    }
+    std::vector<rbd_completion_t> mine = write_many(image, 16, called);
     CHECK_EQ(rbd_close(image), 0);
     CHECK_EQ(called.load(), 16);
     for (rbd_completion_t each : mine) CHECK_EQ(end_of(each), 0);
