@@ -116,6 +116,8 @@ class Image : public control::Listener, public CompletionOwner, public control::
   // Whether this handle is the one that wrote last, as librbd's automatic exclusive lock would have it.
   bool owns_lock() const;
   bool lacks_lock() const;
+  // True the first time that a handle asks.
+  bool is_first_look() { return !has_looked_.exchange(true); }
   // What this handle did itself to the managed lock.
   void set_managed_lock(ManagedLock lock);
   // The lock was given back: the next write takes it anew.
@@ -191,7 +193,7 @@ class Image : public control::Listener, public CompletionOwner, public control::
   std::atomic<uint64_t> discard_granularity_{0};
   std::atomic<bool> copies_writes_{true};
   std::atomic<int64_t> next_write_touch_{0}, next_read_touch_{0};  // monotonic seconds
-  std::atomic<bool> has_lock_{false}, manages_lock_{false};
+  std::atomic<bool> has_lock_{false}, manages_lock_{false}, has_looked_{false};
   std::atomic<bool> is_dirty_{false};  // written to since it was opened
 
   // Calls that are under way, with their callbacks; a forked child has none of its parent's.

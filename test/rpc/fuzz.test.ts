@@ -25,7 +25,7 @@ const requests: Readonly<Record<string, Json>> = {
   'layer.own': { handle: 1, mode: 'read', have: [] }, 'layer.get': { handle: 1, layer: 'x' }, 'layer.release': { handle: 1, to: 'read' }, 'layer.chain': { handle: 1, snapId: null, have: [] },
   'image.close': { handle: 999 }, 'image.resize': { handle: 1, size: 8192, allowShrink: true, op: 'o2', progress: 1 }, 'image.rename': { at, name: 'none', to: 'other', op: 'o3' },
   'image.remove': { at, name: 'none', op: 'o4' }, 'image.features': { handle: 1, features: 16, enabled: false }, 'image.touch': { handle: 1, access: true, modify: true },
-  'image.wrote': { handle: 1 }, 'image.watchers': { handle: 1 }, 'image.metadata.get': { handle: 1, key: 'k' }, 'image.metadata.set': { handle: 1, key: 'conf_rbd_cache', value: 'true' },
+  'image.wrote': { handle: 1 }, 'image.use': { handle: 1 }, 'image.watchers': { handle: 1 }, 'image.metadata.get': { handle: 1, key: 'k' }, 'image.metadata.set': { handle: 1, key: 'conf_rbd_cache', value: 'true' },
   'image.metadata.remove': { handle: 1, key: 'k' }, 'image.metadata.list': { handle: 1, start: '', max: 1 }, 'image.lock.list': { handle: 1 },
   'image.lock.add': { handle: 1, cookie: 'c', tag: 't', exclusive: true }, 'image.lock.remove': { handle: 1, cookie: 'c' }, 'image.lock.break': { handle: 1, client: 'client.1', cookie: 'c' },
   'image.xlock.acquire': { handle: 1 }, 'image.xlock.release': { handle: 1 }, 'image.xlock.owners': { handle: 1 }, 'image.xlock.break': { handle: 1, owner: 'x' },

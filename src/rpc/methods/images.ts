@@ -129,6 +129,11 @@ export const imageMethods: Methods = {
     await noting(call.session.open(call.params.number('handle')), note());
     return done;
   },
+  // What it is for is done by lock-takers.ts.
+  'image.use': async (call) => {
+    writable(await openFor(call, 'rwx'));
+    return done;
+  },
   'image.listen': async (call) => {
     (await openFor(call, 'rx')).listens = call.params.flag('quiesce');
     return done;

@@ -213,6 +213,69 @@ export const locks: Case[] = [
     },
   },
   {
+    name: 'a diff by whole objects from the beginning takes the lock by itself where it is free, with fast-diff, once',
+    run: async (c) => {
+      const callback = c.callback('each', 'int', ['u64', 'u64', 'i32', 'ptr'], () => 0);
+      const size = 8 * MiB;
+      const diff = async (image: Handle, from: string | null, wholeObject: 0 | 1, at: number | bigint = 0): Promise<void> => {
+        await c.call('rbd_diff_iterate2', image, from, at, size, 1, wholeObject, callback, null);
+        await isOwner(c, image);
+      };
+      for (const [name, features] of [['fast', 61], ['no-map', 5], ['no-lock', 1]] as const) {
+        await c.need('rbd_create2', c.io, name, size, features, new Out('order', 'i32'));
+        const one = await c.open(name);
+        await c.write(one, 0, 512, 1);
+        await c.need('rbd_snap_create', one, 's');
+        await c.silent('rbd_lock_release', one);
+        await isOwner(c, one);
+        await diff(one, 's', 1);
+        await diff(one, null, 0);
+        const reader = await c.open(name, { as: 'reader', readOnly: true });
+        await diff(reader, null, 1);
+        const old = await c.open(name, { as: 'old', snap: 's' });
+        await diff(old, null, 1);
+        await diff(one, null, 1);
+        await owners(c, one);
+        const two = await c.open(name, { as: 'img2' });
+        await diff(two, null, 1);
+        await isOwner(c, one);
+        await c.close(one);
+        await c.call('rbd_diff_iterate', two, null, 0, size, callback, null);
+        await isOwner(c, two);
+        // It has tried, and does not again.
+        await diff(two, null, 1);
+        const three = await c.open(name, { as: 'img3' });
+        await diff(three, null, 1);
+        await c.silent('rbd_lock_release', three);
+        await diff(three, null, 1);
+        await c.write(three, 0, 512, 2);
+        await c.silent('rbd_lock_release', three);
+        await diff(three, null, 1);
+        await c.close(three, two, old, reader);
+      }
+    },
+  },
+  {
+    name: 'a handle that has called lock_acquire takes the lock by a diff only where it is free',
+    run: async (c) => {
+      const callback = c.callback('each', 'int', ['u64', 'u64', 'i32', 'ptr'], () => 0);
+      const one = await c.fresh('i');
+      const two = await c.open('i', { as: 'img2' });
+      const diff = async (image: Handle): Promise<void> => {
+        await c.call('rbd_diff_iterate2', image, null, 0, 16 * MiB, 1, 1, callback, null);
+        c.note({ one: await quietOwner(c, one), two: await quietOwner(c, two) });
+      };
+      await c.call('rbd_lock_acquire', one, 0);
+      await diff(two);
+      await c.call('rbd_lock_release', one);
+      await diff(two);
+      await diff(one);
+      await c.call('rbd_lock_release', two);
+      await diff(one);
+      await c.close(one, two);
+    },
+  },
+  {
     name: 'a handle that goes to a snapshot gives the lock back, asked for or not',
     run: async (c) => {
       for (const [name, takes] of [['a', 'write'], ['b', 'acquire']] as const) {
