@@ -1,12 +1,12 @@
 // Measures the NEBD driver against a server that answers at once from memory, in another process. Prints one figure a line:
 // name, value, unit. Not a test.
+#include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -14,12 +14,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <vector>
 
 #include "block/nebd_wire.h"
 #include "block/volume_nebd.h"
+#include "curvebs/bare_client.h"
 #include "curvebs/memory_nebd.h"
 
 using namespace cbd::block;
@@ -47,36 +49,6 @@ long resident_kib() {
 
 void print(const char* name, double value, const char* unit) { std::printf("%s\t%.3f\t%s\n", name, value, unit); }
 
-// The socket's round trip: the same frames, by a client that does nothing else. Microseconds a request.
-double raw_round_trip(const std::string& path, nebd::Method method, int count) {
-  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::snprintf(address.sun_path, sizeof address.sun_path, "%s", path.c_str());
-  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) std::abort();
-  std::vector<uint8_t> out(64 * 1024), in(64 * 1024);
-  auto exchange = [&](size_t bytes) {
-    if (write(fd, out.data(), bytes) != static_cast<ssize_t>(bytes)) std::abort();
-    size_t got = 0, wanted = 12;
-    while (got < wanted) {
-      const ssize_t n = read(fd, in.data() + got, in.size() - got);
-      if (n <= 0) std::abort();
-      got += static_cast<size_t>(n);
-      if (got >= 12) wanted = 12 + (size_t{in[4]} << 24 | size_t{in[5]} << 16 | size_t{in[6]} << 8 | in[7]);
-    }
-  };
-  exchange(nebd::build_open("cbd:raw//pool/disk_user1_:", 1, out));
-  const nebd::Geometry file{volume_bytes, 4096};
-  const auto begin = Clock::now();
-  for (int i = 0; i < count; ++i) {
-    const size_t head = nebd::build_io(method, 1, 2, 0, 4096, file, out);
-    exchange(head + (method == nebd::Method::write ? 4096 : 0));
-  }
-  const double each = seconds_since(begin) * 1e6 / count;
-  close(fd);
-  return each;
-}
-
 struct Load {
   Device& device;
   Op op;
@@ -94,7 +66,8 @@ struct Load {
   };
   std::vector<Slot> slots;
 
-  Load(Device& device_, Op op_, uint64_t bytes_, int count, int depth) : device(device_), op(op_), bytes(bytes_), left(count), slots(static_cast<size_t>(depth)) {}
+  Load(Device& device_, Op op_, uint64_t bytes_, int count, int depth)
+      : device(device_), op(op_), bytes(bytes_), left(count), slots(static_cast<size_t>(depth)) {}
 
   void next(Slot& slot) {
     {
@@ -131,10 +104,9 @@ struct Load {
   }
 };
 
-double blocking_each(Device& device, Op op, int count) {
+void one_by_one(Device& device, Op op, int count) {
   std::vector<uint8_t> memory(4096);
   iovec vec{memory.data(), memory.size()};
-  const auto begin = Clock::now();
   for (int i = 0; i < count; ++i) {
     Request request;
     request.op = op;
@@ -147,69 +119,174 @@ double blocking_each(Device& device, Op op, int count) {
     };
     device.submit(request);
   }
-  return seconds_since(begin) * 1e6 / count;
+}
+
+// Microseconds a request, of the clock and of this process's processor time.
+struct Cost {
+  double wall;
+  double cpu;
+};
+
+Cost cost_of(int count, const std::function<void()>& work) {
+  const double cpu = cpu_seconds();
+  const auto begin = Clock::now();
+  work();
+  return {seconds_since(begin) * 1e6 / count, (cpu_seconds() - cpu) * 1e6 / count};
+}
+
+double median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + static_cast<long>(values.size() / 2), values.end());
+  return values[values.size() / 2];
+}
+
+// What several ways of doing `count` requests cost. What the kernel and a server that sleeps on another core
+// take for theirs is another thing each second; so they go by turns, and these are the medians of the rounds.
+std::vector<Cost> by_turns(int rounds, int count, const std::vector<std::function<void()>>& ways) {
+  std::vector<std::vector<double>> wall(ways.size()), cpu(ways.size());
+  for (int round = 0; round < rounds; ++round) {
+    for (size_t way = 0; way < ways.size(); ++way) {
+      const Cost cost = cost_of(count, ways[way]);
+      wall[way].push_back(cost.wall);
+      cpu[way].push_back(cost.cpu);
+    }
+  }
+  std::vector<Cost> medians;
+  for (size_t way = 0; way < ways.size(); ++way) medians.push_back({median(wall[way]), median(cpu[way])});
+  return medians;
+}
+
+void print(const std::string& name, double value, const char* unit) { print(name.c_str(), value, unit); }
+
+// A request at a time: what the driver adds to the socket's round trip, which is the same frames by a client
+// that does nothing else.
+void single_requests(Device& device, cbd::test::BareClient& bare, Op op) {
+  const auto method = op == Op::read ? nebd::Method::read : nebd::Method::write;
+  const std::string name = op == Op::read ? "4 KiB read, depth 1" : "4 KiB write, depth 1";
+  constexpr int rounds = 11, count = 2000;
+  const auto costs = by_turns(rounds, count, {
+      [&] { bare.one_by_one(method, count); },
+      [&] { one_by_one(device, op, count); },
+      [&] { Load(device, op, 4096, count, 1).run(); },
+  });
+  print(name + ": the socket's round trip", costs[0].wall, "us");
+  print(name + ": added, blocking", costs[1].wall - costs[0].wall, "us");
+  print(name + ": added, asynchronous", costs[2].wall - costs[0].wall, "us");
+}
+
+void many_requests(Device& device, Op op) {
+  const std::string name = op == Op::read ? "4 KiB read, depth 32" : "4 KiB write, depth 32";
+  constexpr int count = 300000;
+  const Cost cost = cost_of(count, [&] { Load(device, op, 4096, count, 32).run(); });
+  print(name, 1e6 / cost.wall, "requests/s");
+  print(name + ": client's processor time", cost.cpu, "us a request");
+  print(name + ": by one core of client", 1e6 / cost.cpu, "requests/s");
+}
+
+// The same writes by the driver, by a bare client, and by one that copies the data once more.
+void large_writes(Device& device, cbd::test::BareClient& bare) {
+  constexpr int rounds = 15, count = 400, depth = 4;
+  const char* names[] = {"1 MiB writes", "1 MiB writes by a bare loop", "1 MiB writes by one that copies once more"};
+  const auto costs = by_turns(rounds, count, {
+      [&] { Load(device, Op::write, 1 << 20, count, depth).run(); },
+      [&] { bare.write_large(count, depth); },
+      [&] { bare.copy_and_write_large(count, depth); },
+  });
+  for (size_t way = 0; way < costs.size(); ++way) {
+    print(names[way], 1e6 / costs[way].wall, "MiB/s");
+    print(std::string(names[way]) + ": processor time", costs[way].cpu, "us a request");
+  }
+}
+
+// A server that answers at once from memory, in a process of its own.
+class Server {
+ public:
+  Server() {
+    if (!mkdtemp(folder_)) std::abort();
+    path = std::string(folder_) + "/nebd.sock";
+    process_ = fork();
+    if (process_ == 0) {
+      cbd::test::MemoryNebd nebd(path, volume_bytes);
+      nebd.keeps_data = false;
+      nebd.start();
+      for (;;) pause();
+    }
+    while (access(path.c_str(), F_OK) != 0) usleep(1000);
+  }
+  ~Server() {
+    kill(process_, SIGKILL);
+    waitpid(process_, nullptr, 0);
+    unlink(path.c_str());
+    rmdir(folder_);
+  }
+  Server(const Server&) = delete;
+
+  NebdVolume::Options volume() const {
+    NebdVolume::Options options;
+    options.socket = path;
+    options.file = "cbd:bench//pool/disk_user1_:";
+    options.size = volume_bytes;
+    return options;
+  }
+
+  std::string path;
+
+ private:
+  char folder_[32] = "/tmp/cbd-bench-XXXXXX";
+  pid_t process_;
+};
+
+// What is started from here on, and this thread, stays on one core while it lives.
+struct OneCore {
+  cpu_set_t before;
+  OneCore() {
+    sched_getaffinity(0, sizeof before, &before);
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    sched_setaffinity(0, sizeof one, &one);
+  }
+  ~OneCore() { sched_setaffinity(0, sizeof before, &before); }
+};
+
+// On one core with the server: on two, most of a round trip is one core waking the other, and that is another
+// time at each request.
+void alone_on_a_core() {
+  const OneCore core;
+  const Server server;
+  NebdVolume volume(server.volume());
+  cbd::test::BareClient bare(server.path, volume_bytes);
+  for (const Op op : {Op::read, Op::write}) single_requests(volume, bare, op);
+}
+
+void beside_the_server() {
+  const Server server;
+  const long before = resident_kib();
+  NebdVolume volume(server.volume());
+  one_by_one(volume, Op::write, 2000);
+  print("resident memory added", static_cast<double>(resident_kib() - before) / 1024, "MiB");
+  for (const Op op : {Op::read, Op::write}) many_requests(volume, op);
+  constexpr int reads = 4000;
+  const Cost read = cost_of(reads, [&] { Load(volume, Op::read, 1 << 20, reads, 4).run(); });
+  print("1 MiB reads", 1e6 / read.wall, "MiB/s");
+  print("1 MiB reads: processor time", read.cpu, "us a request");
+  cbd::test::BareClient bare(server.path, volume_bytes);
+  large_writes(volume, bare);
+}
+
+void copying() {
+  std::vector<uint8_t> from(64 << 20, 1), to(64 << 20, 2);
+  constexpr int count = 10;
+  const Cost cost = cost_of(count * 64, [&] {
+    for (int i = 0; i < count; ++i) std::memcpy(to.data(), from.data(), from.size());
+  });
+  print("copying memory", 1e6 / cost.wall, "MiB/s");
 }
 
 }  // namespace
 
 int main() {
-  char folder[] = "/tmp/cbd-bench-XXXXXX";
-  if (!mkdtemp(folder)) return 1;
-  const std::string path = std::string(folder) + "/nebd.sock";
-  const pid_t server = fork();
-  if (server == 0) {
-    cbd::test::MemoryNebd nebd(path, volume_bytes);
-    nebd.keeps_data = false;
-    nebd.start();
-    for (;;) pause();
-  }
-  while (access(path.c_str(), F_OK) != 0) usleep(1000);
-
-  const long before = resident_kib();
-  {
-    NebdVolume::Options options;
-    options.socket = path;
-    options.file = "cbd:bench//pool/disk_user1_:";
-    options.size = volume_bytes;
-    NebdVolume volume(options);
-    blocking_each(volume, Op::write, 2000);
-    print("resident memory added", static_cast<double>(resident_kib() - before) / 1024, "MiB");
-    const std::pair<Op, nebd::Method> kinds[] = {{Op::read, nebd::Method::read}, {Op::write, nebd::Method::write}};
-    for (auto [op, method] : kinds) {
-      const char* name = op == Op::read ? "read" : "write";
-      const double raw = raw_round_trip(path, method, 20000);
-      const double blocking = blocking_each(volume, op, 20000);
-      auto begin = Clock::now();
-      Load(volume, op, 4096, 20000, 1).run();
-      const double async = seconds_since(begin) * 1e6 / 20000;
-      print((std::string("4 KiB ") + name + ", depth 1: the socket's round trip").c_str(), raw, "us");
-      print((std::string("4 KiB ") + name + ", depth 1: added, blocking").c_str(), blocking - raw, "us");
-      print((std::string("4 KiB ") + name + ", depth 1: added, asynchronous").c_str(), async - raw, "us");
-      const double cpu = cpu_seconds();
-      begin = Clock::now();
-      constexpr int count = 300000;
-      Load(volume, op, 4096, count, 32).run();
-      const double wall = seconds_since(begin), used = cpu_seconds() - cpu;
-      print((std::string("4 KiB ") + name + ", depth 32").c_str(), count / wall, "requests/s");
-      print((std::string("4 KiB ") + name + ", depth 32: client's processor time").c_str(), used * 1e6 / count, "us a request");
-      print((std::string("4 KiB ") + name + ", depth 32: by one core of client").c_str(), count / used, "requests/s");
-    }
-    for (auto [op, method] : kinds) {
-      const double cpu = cpu_seconds();
-      const auto begin = Clock::now();
-      Load(volume, op, 1 << 20, 4000, 4).run();
-      const double wall = seconds_since(begin), used = cpu_seconds() - cpu;
-      print(op == Op::read ? "1 MiB reads" : "1 MiB writes", 4000 / wall, "MiB/s");
-      print(op == Op::read ? "1 MiB reads: client's processor time" : "1 MiB writes: client's processor time", used * 1e6 / 4000, "us a request");
-    }
-    std::vector<uint8_t> from(64 << 20, 1), to(64 << 20, 2);
-    const auto begin = Clock::now();
-    for (int i = 0; i < 10; ++i) std::memcpy(to.data(), from.data(), from.size());
-    print("copying memory", 640 / seconds_since(begin), "MiB/s");
-  }
-  kill(server, SIGKILL);
-  waitpid(server, nullptr, 0);
-  unlink(path.c_str());
-  rmdir(folder);
+  beside_the_server();
+  alone_on_a_core();
+  copying();
   return 0;
 }
