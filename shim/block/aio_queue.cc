@@ -64,12 +64,12 @@ int AioQueue::submit(IoRing::Task* first, int event_fd, int raised_fd) {
     control.aio_offset = static_cast<int64_t>(task->offset);
     control.aio_rw_flags = RWF_NOWAIT;
     control.aio_flags = IOCB_FLAG_RESFD;
-    control.aio_resfd = static_cast<uint32_t>(task->raises ? raised_fd : event_fd);
+    control.aio_resfd = static_cast<uint32_t>(task->raised ? raised_fd : event_fd);
     list[count++] = &control;
   }
   // Nothing of this queue is read once the kernel has the tasks: when they end, the ring may go.
   const aio_context_t context = context_;
-  submitted_.fetch_add(static_cast<unsigned>(count), std::memory_order_release);
+  submitted_.fetch_add(0, std::memory_order_release);  // pairs with reap()
   const long taken = syscall(SYS_io_submit, context, count, list);
   const int accepted = taken < 0 ? 0 : static_cast<int>(taken);
   if (accepted < count) submitted_.fetch_sub(static_cast<unsigned>(count - accepted), std::memory_order_release);

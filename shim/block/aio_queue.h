@@ -23,15 +23,19 @@ class AioQueue {
   bool open();
   bool is_open() const { return is_open_.load(std::memory_order_seq_cst); }
 
-  // Gives up to `most` of the reads and writes chained from `first` to the kernel, from any thread; it never waits for
-  // the disk. One eventfd, `event_fd` or for tasks that raise `raised_fd`, is raised by one as each has ended: with -EAGAIN
-  // where it would have had to wait. Returns how many the kernel took, from the first on: these may be over already.
+  // Counts a task among those in flight before submit() is called for it: from here on in_flight() does not miss it.
+  void announce() { submitted_.fetch_add(1, std::memory_order_seq_cst); }
+
+  // Gives up to `most` of the reads and writes chained from `first`, each announced, to the kernel, from any thread; it
+  // never waits for the disk. One eventfd, `event_fd` or for tasks that raise `raised_fd`, is raised by one as each has
+  // ended: with -EAGAIN where it would have had to wait. Returns how many the kernel took, from the first on: these may be
+  // over already. The others are no longer announced.
   static constexpr int most = 32;
   int submit(IoRing::Task* first, int event_fd, int raised_fd);
 
-  // Tasks that were taken and not reaped, about.
+  // Tasks that were announced or taken, and not reaped; may be more, while another thread reaps.
   unsigned in_flight() const {
-    return submitted_.load(std::memory_order_relaxed) - reaped_.load(std::memory_order_relaxed);
+    return submitted_.load(std::memory_order_seq_cst) - reaped_.load(std::memory_order_relaxed);
   }
   // Whether reap() would find something.
   bool has_ended() const;
@@ -43,7 +47,8 @@ class AioQueue {
   std::mutex lock_;  // guards the consumer's end of the kernel's ring of results
   aio_context_t context_ = 0;
   std::atomic<bool> is_open_{false};
-  // Orders a task's memory between who submits it and who reaps it; the kernel's own ordering is not seen by TSan.
+  // Announced and not refused. Also orders a task's memory between who submits it and who reaps it: the kernel's own
+  // ordering is not seen by TSan.
   std::atomic<unsigned> submitted_{0};
   std::atomic<unsigned> reaped_{0};
 };

@@ -39,7 +39,7 @@ struct Request {
   void* context = nullptr;  // the submitter's own
   Request* next = nullptr;  // for the queue of whoever holds the request at the moment
   // For whoever holds the request at the moment, so that nobody allocates per request; lost when it is passed on.
-  alignas(16) std::byte scratch[128];
+  alignas(16) std::byte scratch[144];
 };
 
 // A range of a device and what is known of it without reading it.

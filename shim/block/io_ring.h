@@ -34,7 +34,6 @@ class IoRing {
     bool is_completion = false;  // a client's callback may run in `finish` (IoRing's own use)
     bool is_done = false;        // `result` holds the end (IoRing's own use)
     bool is_direct = false;      // for AioQueue (IoRing's own use)
-    bool raises = false;         // the client's eventfd, not the ring's (IoRing's own use)
     int16_t mode = 0;
     int fd = -1;
     int iovcnt = 0;
@@ -42,6 +41,8 @@ class IoRing {
     uint64_t offset = 0;  // bytes
     uint64_t length = 0;  // bytes; allocate only
     int64_t result = 0;   // bytes or -errno
+    // Where the kernel raises the client's eventfd, not the ring's: start_direct()'s `was_raised` (IoRing's own use).
+    bool* raised = nullptr;
     void (*finish)(Task& self) = nullptr;
     Task* next = nullptr;
   };
@@ -59,9 +60,10 @@ class IoRing {
   void start(Task& task);
 
   // Starts a small read or write around the page cache. Where few are under way the calling thread itself gives it to
-  // the kernel (and never waits for the disk); where many are, it shares the work with the ring's thread. Where `raises_listened` and listen() was called, the kernel itself raises the client's eventfd when it ends,
-  // and `*was_raised` is set before anybody can see the end. False, and nothing happened, where that cannot be done:
-  // use start().
+  // the kernel (and never waits for the disk); where many are, it shares the work with the ring's thread. Where
+  // `raises_listened` and listen() was called, the kernel itself raises the client's eventfd when it ends, and
+  // `*was_raised` is set before anybody can see the end; he may hear of it a little before `finish` is called. False, and
+  // nothing happened, where that cannot be done: use start().
   bool start_direct(Task& task, bool raises_listened, bool* was_raised);
 
   // The client waits on this eventfd for the ends of its requests, and calls help() when it is raised. What he leaves

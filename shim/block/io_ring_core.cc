@@ -120,11 +120,16 @@ void IoRing::Core::hand_over_direct() {
   // A task that was taken may be over and gone, so what comes behind it is looked up first.
   Task* tasks[AioQueue::most];
   int count = 0;
-  for (Task* task = first; task; task = task->next) tasks[count++] = task;
+  for (Task* task = first; task; task = task->next) {
+    tasks[count++] = task;
+    aio_.announce();
+    // This thread looks for its end before it sleeps.
+    if (task->raised) watches_.store(true, std::memory_order_seq_cst);
+  }
   const int taken = aio_.submit(first, wake_fd_.get(), listened_.load(std::memory_order_relaxed));
   for (int n = count; n-- > taken;) {
-    // io_uring takes it, and tells nobody else: the client hears of it a little early, which he must bear.
-    if (tasks[n]->raises) eventfd_write(listened_.load(std::memory_order_relaxed), 1);
+    // io_uring takes it, and tells nobody else.
+    if (tasks[n]->raised) *tasks[n]->raised = false;
     tasks[n]->is_direct = false;
     waiting_.prepend(*tasks[n]);
   }
@@ -238,21 +243,23 @@ bool IoRing::Core::submit_direct(Task& task, bool raises_listened, bool* was_rai
     }
   }
   const int listened = listened_.load(std::memory_order_acquire);
-  task.raises = raises_listened && listened >= 0 && can_watch_.load(std::memory_order_relaxed);
+  const bool raises = raises_listened && listened >= 0 && can_watch_.load(std::memory_order_relaxed);
+  task.raised = raises ? was_raised : nullptr;
   task.next = nullptr;
-  if (task.raises) {
-    *was_raised = true;
-    raised_.fetch_add(1, std::memory_order_seq_cst);
+  if (raises) *was_raised = true;
+  if (aio_.in_flight() >= shared_from && !inbox_.load(std::memory_order_relaxed)) {
+    push(task);
+    return true;
+  }
+  aio_.announce();
+  if (raises) {
+    raised_.fetch_add(1, std::memory_order_relaxed);
+    // Pairs with watch(): either it finds the task in flight, or we find that it stopped.
     if (!watches_.load(std::memory_order_seq_cst)) {
       watches_.store(true, std::memory_order_seq_cst);
       wake();
     }
   }
-  if (aio_.in_flight() >= shared_from && !inbox_.load(std::memory_order_relaxed)) {
-    push(task);
-    return true;
-  }
-  const bool raises = task.raises;
   if (aio_.submit(&task, wake_fd_.get(), listened) == 1) return true;
   if (raises) *was_raised = false;
   return false;
@@ -265,14 +272,14 @@ void IoRing::Core::listen(int event_fd) {
 // Whether the thread looks for ends that the client has not fetched: as long as there are tasks that wake only him.
 bool IoRing::Core::watch() {
   if (!watches_.load(std::memory_order_seq_cst)) return false;
-  const uint64_t raised = raised_.load(std::memory_order_seq_cst);
+  const uint64_t raised = raised_.load(std::memory_order_relaxed);
   if (raised != watched_ || aio_.in_flight() > 0) {
     watched_ = raised;
     return true;
   }
-  // Pairs with submit_direct(): either we see its task, or it sees that we stopped.
   watches_.store(false, std::memory_order_seq_cst);
-  if (raised_.load(std::memory_order_seq_cst) == raised) return false;
+  // Pairs with submit_direct().
+  if (aio_.in_flight() == 0) return false;
   watches_.store(true, std::memory_order_seq_cst);
   return true;
 }

@@ -1,6 +1,7 @@
 // See event_socket.h; and the two C functions.
 #include "rbd/event_socket.h"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -9,6 +10,14 @@
 #include "rbd/image.h"
 
 namespace cbd::rbd {
+namespace {
+
+bool is_readable(int fd) {
+  pollfd wanted{fd, POLLIN, 0};
+  return poll(&wanted, 1, 0) == 1;
+}
+
+}  // namespace
 
 EventSocket::~EventSocket() {
   for (Completion* completion : ended_) completion->release();
@@ -23,15 +32,17 @@ int EventSocket::set(int fd, int type) {
   return 0;
 }
 
-void EventSocket::announce(Completion& completion, bool was_raised) {
+void EventSocket::announce(Completion& completion, Heard heard) {
   completion.retain();
   {
     std::lock_guard<std::mutex> guard(lock_);
     ended_.push_back(&completion);
   }
-  if (was_raised) return;
-  // A descriptor that is full has been readable for long; one that fails is the client's own affair.
+  if (heard == Heard::fetches) return;
   const int fd = fd_.load(std::memory_order_acquire);
+  // What he was told is still there: he has not come, and will find this one.
+  if (heard == Heard::early && is_readable(fd)) return;
+  // A descriptor that is full has been readable for long; one that fails is the client's own affair.
   const uint64_t one = 1;
   ssize_t written = type_ == EVENT_TYPE_EVENTFD ? write(fd, &one, sizeof one) : write(fd, "i", 1);
   static_cast<void>(written);

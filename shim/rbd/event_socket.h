@@ -18,9 +18,11 @@ class EventSocket {
   int set(int fd, int type);
   bool is_set() const { return fd_.load(std::memory_order_acquire) >= 0; }
 
+  // What the client has heard of an end: nothing; that there is one, before it could be fetched; or he fetches just now.
+  enum class Heard : uint8_t { nothing, early, fetches };
   // The completion has ended: it can be fetched, and the client hears of it (one uint64 1, or one byte in a pipe) unless
-  // he did already.
-  void announce(Completion& completion, bool was_raised);
+  // he did already. Who heard early and came before there was anything to fetch hears of it again.
+  void announce(Completion& completion, Heard heard);
   // Fetches up to `room` completions, oldest first, into `out`. Returns how many.
   int fetch(rbd_completion_t* out, int room);
 

@@ -271,7 +271,12 @@ void Image::end(Completion& completion, ssize_t result) {
 }
 
 void Image::callback_returned(Completion& completion) {
-  if (completion.wants_event()) events_.announce(completion, completion.transfer.request.was_raised);
+  if (!completion.wants_event()) return;
+  EventSocket::Heard heard = EventSocket::Heard::nothing;
+  if (completion.transfer.request.was_raised) {
+    heard = io_->ring().on_thread() ? EventSocket::Heard::early : EventSocket::Heard::fetches;
+  }
+  events_.announce(completion, heard);
 }
 
 void Image::completion_finished() {

@@ -73,6 +73,38 @@ bool close_while_fetching() {
   return closer.closes;
 }
 
+// Writes into a file of holes around the page cache, one at a time, by a client who takes the count from his eventfd before
+// he fetches. The kernel raises it for writes that it has refused, too, and these end later.
+void write_holes() {
+  const auto client = std::make_shared<FakeClient>(size, cbd::block::test::temporary_file().release());
+  client->set_option("rbd_cache", "false");
+  cbd::rados::IoCtx io = make_io(client);
+  rbd_image_t image = nullptr;
+  CHECK_EQ(rbd_open(&io, "image", &image, nullptr), 0);
+  const int events = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE | EFD_NONBLOCK);
+  CHECK_EQ(rbd_set_image_notification(image, events, EVENT_TYPE_EVENTFD), 0);
+  alignas(4096) static char data[4096];
+  uint64_t written = 0;
+  for (bool told = true; told && written < size; written += sizeof data) {
+    rbd_completion_t c = nullptr;
+    CHECK_EQ(rbd_aio_create_completion(nullptr, nullptr, &c), 0);
+    CHECK_EQ(rbd_aio_write(image, written, sizeof data, data, c), 0);
+    rbd_completion_t fetched[4];
+    for (int count = 0; told && count == 0;) {
+      pollfd readable{events, POLLIN, 0};
+      told = poll(&readable, 1, 20000) == 1;
+      eventfd_t one;
+      eventfd_read(events, &one);
+      count = rbd_poll_io_events(image, fetched, 4);
+    }
+    rbd_aio_wait_for_complete(c);
+    rbd_aio_release(c);
+  }
+  CHECK_EQ(written, size);
+  CHECK_EQ(rbd_close(image), 0);
+  close(events);
+}
+
 int open_with(const std::function<void(Json& state)>& spoil) {
   auto client = std::make_shared<FakeClient>(size);
   Json state = client->state();
@@ -117,6 +149,8 @@ int main() {
   } else {
     tap::skip(closing, "no callback ran there: the kernel gives no queue for direct I/O, or no direct I/O");
   }
+
+  tap::test("a client who takes his eventfd's count before he fetches hears of each end", write_holes);
 
   tap::test("an image whose state makes no sense is not opened", [] {
     CHECK_EQ(open_with([](Json&) {}), 0);
