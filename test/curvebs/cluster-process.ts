@@ -2,8 +2,9 @@
 
 import { spawn, type ChildProcess } from 'node:child_process';
 import { rmSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { root } from '../lib/root.js';
 import { freePort } from './ports.js';
 
 /** The stand-in as a process, to be killed; it comes back on the same folder and ports. */
@@ -31,7 +32,7 @@ export class ClusterProcess {
   }
 
   async begin(): Promise<void> {
-    const [command, ...words] = [...this.through, process.execPath, resolve('dist/test/curvebs/main.js'), this.folder];
+    const [command, ...words] = [...this.through, process.execPath, root('dist/test/curvebs/main.js'), this.folder];
     const child = spawn(command!, words, { env: this.environment, stdio: ['ignore', 'pipe', 'inherit'] });
     this.child = child;
     for await (const line of createInterface({ input: child.stdout })) if (line === 'ready') return;

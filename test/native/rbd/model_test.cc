@@ -1,10 +1,10 @@
 // Random operations through librbd's C functions against memory: reads and writes of several threads and of two clients, snapshots,
 // clones, flattens, rollbacks, resizes, copies and reopens; every snapshot is read again to the end:
 //   native_rbd_model [operations [SEED [CONF [POOL]]]]    4,000 by default, fewer under TSan; 1,000,000 is the long form
-// Without a configuration it starts a daemon on local files of its own.
+// Without a configuration it starts daemons of its own, one on local files and one on a CurveBS stand-in.
 #include <chrono>
 #include <cstdlib>
-#include <memory>
+#include <utility>
 
 #include "rbd/model_family.h"
 #include "rbd/served.h"
@@ -53,13 +53,20 @@ int main(int argc, char** argv) {
 #endif
   const uint64_t operations = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : usual;
   const auto seed = static_cast<uint32_t>(argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 11);
-  std::unique_ptr<Served> served;
-  if (argc <= 3) served = std::make_unique<Served>();
-  Clients clients(served ? served->conf() : argv[3], argc > 4 ? argv[4] : "rbd");
-  tap::test("random operations on images, snapshots and clones match a model, and snapshots never change",
-            [&] {
-              if (CHECK(run(clients, operations, seed))) return;
-              if (served) served->print_log();
-            });
+  if (argc > 3) {
+    Clients clients(argv[3], argc > 4 ? argv[4] : "rbd");
+    tap::test("random operations on images, snapshots and clones match a model, and snapshots never change", [&] { CHECK(run(clients, operations, seed)); });
+    return tap::finish();
+  }
+  for (const auto& [backend, sentence] : {
+           std::pair("local", "on local random operations on images, snapshots and clones match a model, and snapshots never change"),
+           std::pair("curvebs", "on curvebs random operations on images, snapshots and clones match a model, and snapshots never change"),
+       }) {
+    tap::test(sentence, [&, backend = backend] {
+      const Served served(backend);
+      Clients clients(served.conf(), "rbd");
+      if (!CHECK(run(clients, operations, seed))) served.print_log();
+    });
+  }
   return tap::finish();
 }

@@ -2,16 +2,13 @@
 #include "rbd/served.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
-#include <deque>
 #include <filesystem>
-#include <fstream>
 
 extern char** environ;
 
@@ -29,68 +26,53 @@ std::filesystem::path root() {
   return std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path().parent_path();
 }
 
-// True where a line that begins with "ready" comes before the end.
-bool reads_ready(int fd) {
-  std::string line;
-  char byte;
-  while (read(fd, &byte, 1) == 1) {
-    if (byte != '\n') {
-      line += byte;
-    } else if (line.rfind("ready", 0) == 0) {
-      return true;
-    } else {
-      line.clear();
-    }
+// False at the end of what there is.
+bool read_line(FILE* from, std::string& line) {
+  line.clear();
+  for (int byte; (byte = std::fgetc(from)) != EOF;) {
+    if (byte == '\n') return true;
+    line += static_cast<char>(byte);
   }
   return false;
 }
 
 }  // namespace
 
-Served::Served() {
-  const char* parent = std::getenv("TMPDIR");
-  folder_ = std::string(parent != nullptr ? parent : "/tmp") + "/cbd-native-XXXXXX";
-  if (mkdtemp(folder_.data()) == nullptr) give_up("no temporary folder");
-  start();
+Served::Served(const char* backend) {
+  int in[2], out[2];
+  if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0) give_up("no pipe");
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, in[0], 0);
+  posix_spawn_file_actions_adddup2(&actions, out[1], 1);
+  std::string script = root() / "dist/test/lib/served-main.js", node = "node", name = backend;
+  char* arguments[] = {node.data(), script.data(), name.data(), nullptr};
+  const int error = posix_spawnp(&process_, "node", &actions, nullptr, arguments, environ);
+  posix_spawn_file_actions_destroy(&actions);
+  close(in[0]);
+  close(out[1]);
+  if (error != 0) give_up("node cannot be started");
+  to_ = fdopen(in[1], "w");
+  from_ = fdopen(out[0], "r");
+  const std::string ready = "ready ";
+  for (std::string line; conf_.empty();) {
+    if (!read_line(from_, line)) give_up("the daemon ended before it was ready");
+    if (line.starts_with(ready)) conf_ = line.substr(ready.size());
+  }
 }
 
 Served::~Served() {
-  end(SIGTERM);
-  std::filesystem::remove_all(folder_);
+  std::fclose(to_);
+  int status = -1;
+  waitpid(process_, &status, 0);
+  std::fclose(from_);
+  if (status != 0) give_up("the daemon, or the stand-in under it, did not end in order");
 }
 
 void Served::print_log() const {
-  std::ifstream log(folder_ + "/log");
-  std::deque<std::string> last;
-  for (std::string line; std::getline(log, line);) {
-    last.push_back(line);
-    if (last.size() > 40) last.pop_front();
-  }
-  for (const std::string& line : last) std::printf("# daemon: %s\n", line.c_str());
-}
-
-void Served::start() {
-  int out[2];
-  if (pipe2(out, O_CLOEXEC) != 0) give_up("no pipe");
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, out[1], 1);
-  const std::string log = folder_ + "/log";
-  posix_spawn_file_actions_addopen(&actions, 2, log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
-  std::string script = root() / "dist/src/cli/cbd2rbd.js", node = "node", dir = "--dir", serve = "serve";
-  char* arguments[] = {node.data(), script.data(), dir.data(), folder_.data(), serve.data(), nullptr};
-  const int error = posix_spawnp(&process_, "node", &actions, nullptr, arguments, environ);
-  posix_spawn_file_actions_destroy(&actions);
-  close(out[1]);
-  if (error != 0) give_up("node cannot be started");
-  const bool is_ready = reads_ready(out[0]);
-  close(out[0]);
-  if (!is_ready) give_up("the daemon ended before it was ready");
-}
-
-void Served::end(int signal) {
-  kill(process_, signal);
-  waitpid(process_, nullptr, 0);
+  std::fputs("log\n", to_);
+  std::fflush(to_);
+  for (std::string line; read_line(from_, line) && line != ".";) std::printf("# daemon: %s\n", line.c_str());
 }
 
 }  // namespace cbd::test
