@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "addon/error.h"
+#include "block/give_back.h"
 #include "block/io_ring.h"
 #include "block/layer_tools.h"
 #include "block/volume_file.h"
@@ -187,6 +188,39 @@ Napi::Value merge_layer(const Napi::CallbackInfo& info) {
   return promise;
 }
 
+// [offset, length, offset, length, ...]
+bool take_ranges(const Napi::Value& value, std::vector<block::ByteRange>& ranges) {
+  if (!value.IsArray()) return false;
+  const auto list = value.As<Napi::Array>();
+  if (list.Length() % 2 != 0) return false;
+  ranges.resize(list.Length() / 2);
+  for (uint32_t i = 0; i < ranges.size(); ++i) {
+    if (!take_size(list.Get(2 * i), ranges[i].offset) || !take_size(list.Get(2 * i + 1), ranges[i].length)) return false;
+  }
+  return true;
+}
+
+Napi::Value give_back_zeroes(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  if (info.Length() < 1 || !info[0].IsObject()) return fail(env, "giveBackZeroes", EINVAL);
+  const auto options = info[0].As<Napi::Object>();
+  LayerSpec layer;
+  std::vector<block::ByteRange> ranges;
+  uint64_t grain = 0;
+  int error = EINVAL;
+  if (!take_size(options.Get("grain"), grain) || !take_ranges(options.Get("ranges"), ranges)) {
+    return fail(env, "giveBackZeroes", EINVAL);
+  }
+  if (!take_layer(options.Get("layer"), 0, layer, error)) return fail(env, "giveBackZeroes", error);
+  if (layer.is_cow) return fail(env, "giveBackZeroes", EINVAL);
+  auto* job = new Job(env, "giveBackZeroes", env.Undefined(), [layer, ranges, grain](const block::ToolProgress&) {
+    return block::give_back_zeroes(*layer.volume, ranges, grain);
+  });
+  Napi::Promise promise = job->promise();
+  job->Queue();
+  return promise;
+}
+
 Napi::Value layer_usage(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   LayerSpec cow;
@@ -212,6 +246,7 @@ Napi::Value layer_usage(const Napi::CallbackInfo& info) {
 void export_layers(Napi::Env env, Napi::Object exports) {
   exports.Set("flattenLayers", Napi::Function::New(env, flatten_layers, "flattenLayers"));
   exports.Set("mergeLayer", Napi::Function::New(env, merge_layer, "mergeLayer"));
+  exports.Set("giveBackZeroes", Napi::Function::New(env, give_back_zeroes, "giveBackZeroes"));
   exports.Set("layerUsage", Napi::Function::New(env, layer_usage, "layerUsage"));
 }
 

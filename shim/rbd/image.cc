@@ -162,6 +162,26 @@ int Image::flush_head() {
   return io_->give_up(Own::read);
 }
 
+int Image::run_as_owner(const std::function<int()>& work) {
+  for (;;) {
+    {
+      // The leave goes (and the chain changes) under this lock alone.
+      std::lock_guard<std::mutex> serial(apply_lock_.get());
+      if (io_->own() == Own::shared) return -EAGAIN;
+      if (io_->own() == Own::write) {
+        is_dirty_.store(true);
+        io_->close_gate();
+        const int result = work();
+        io_->open_gate();
+        return result;
+      }
+    }
+    // Another may come in between, and is waited for like this one by him.
+    Reply reply = call("layer.own", {{"mode", "write"}});
+    if (int error = reply.error != 0 ? reply.error : take(reply)) return error == -ENOENT ? -ESHUTDOWN : error;
+  }
+}
+
 void Image::tell_listens() {
   Json params = {{"handle", handle_}, {"quiesce", watchers_.listens()}};
   at_.client->call("image.listen", std::move(params), kCloseTimeoutMs);

@@ -90,6 +90,10 @@ class Image : public control::Listener, public CompletionOwner, public control::
   Reply change(const char* method, Json params, const std::function<int(uint64_t, uint64_t)>& progress = {});
   // Makes durable what this handle wrote to the head, and writes no more without new leave. Returns 0 or -errno.
   int flush_head();
+  // Runs `work` while this handle owns the head, for which it asks, and nothing of its own is under way; nobody else writes
+  // before `work` has returned, which may use io().run_behind_gate() alone. Returns what it does; -EAGAIN where the head is
+  // one that all may write to; -errno where the leave is not given.
+  int run_as_owner(const std::function<int()>& work);
   // Tells the daemon whether there are quiesce watchers, which it asks before a snapshot. One that is away hears it when the image is
   // attached again.
   void tell_listens();
@@ -185,6 +189,7 @@ class Image : public control::Listener, public CompletionOwner, public control::
     std::mutex lock;  // guards what follows
     std::condition_variable changed;
     bool is_quiesced = false;
+    bool has_run_hooks = false;  // the client's, in this round
     bool is_ending = false;
     uint64_t round = 0;  // grows with each quiesce
     int watchers = 0;    // threads that look after a round; one of an earlier round may still be asking the daemon

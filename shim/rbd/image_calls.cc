@@ -31,10 +31,11 @@ void Image::give_up(const Json& params, const std::function<void(int, Json)>& an
 
 // The daemon changes what stands below: nothing is in flight and all is durable until image.resume, or until the daemon
 // says by a refresh how it ended.
-void Image::quiesce(const Json&, const std::function<void(int, Json)>& answer) {
-  // The client's hooks may read.
+void Image::quiesce(const Json& params, const std::function<void(int, Json)>& answer) {
+  // The client's hooks may read. As in Ceph they run for a snapshot alone.
   at_.client->taken(handle_);
-  watchers_.quiesce(kHooksTimeoutMs);
+  const bool runs_hooks = params.value("reason", "") == "snapshot";
+  if (runs_hooks) watchers_.quiesce(kHooksTimeoutMs);
   io_->close_gate();
   int error = 0;
   // Also where the lock has moved on since: what was written with it is this handle's to make durable.
@@ -44,6 +45,7 @@ void Image::quiesce(const Json&, const std::function<void(int, Json)>& answer) {
   {
     std::lock_guard<std::mutex> guard(quiesced.lock);
     if (!std::exchange(quiesced.is_quiesced, true)) round = ++quiesced.round;
+    if (runs_hooks) quiesced.has_run_hooks = true;
     quiesced.changed.notify_all();
   }
   if (round == 0) {
@@ -102,13 +104,15 @@ void Image::resume(const Json& params, std::vector<UniqueFd> fds) {
 // Lets the image go on, if it is still that round.
 void Image::end_quiesce(uint64_t round) {
   Quiesced& quiesced = quiesced_.get();
+  bool has_run_hooks;
   {
     std::lock_guard<std::mutex> guard(quiesced.lock);
     if (quiesced.round != round || !std::exchange(quiesced.is_quiesced, false)) return;
+    has_run_hooks = std::exchange(quiesced.has_run_hooks, false);
     quiesced.changed.notify_all();
   }
   io_->open_gate();
-  watchers_.unquiesce();
+  if (has_run_hooks) watchers_.unquiesce();
 }
 
 void Image::stop_watching() {

@@ -77,6 +77,8 @@ export interface VolumeRules {
   readonly canShrink: boolean;
   /** A writer's requests may arrive at the volume after its process died, so it is fenced before another writes. */
   readonly fencesDead?: boolean;
+  /** What of a volume is zero can be given back block by block, and reads as zero at once. */
+  readonly givesBackBlocks?: boolean;
   /** Who has a volume open loses it when it is removed, so nobody may have it open then. */
   readonly losesRemoved?: boolean;
   /** Other tools make volumes in our directories too, and those are images. */

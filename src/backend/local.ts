@@ -22,7 +22,7 @@ export async function openLocalBackend(root: string): Promise<Backend> {
 
 class LocalBackend implements Backend {
   readonly kind = 'local';
-  readonly rules: VolumeRules = { minSize: blockSize, maxSize: largest, sizeStep: blockSize, blockSize, canShrink: true, maxNameBytes: 255 };
+  readonly rules: VolumeRules = { minSize: blockSize, maxSize: largest, sizeStep: blockSize, blockSize, canShrink: true, givesBackBlocks: true, maxNameBytes: 255 };
 
   constructor(private readonly root: string) {}
 

@@ -1,13 +1,15 @@
 // The service's work on layers, done by the addon beside the event loop. It turns arguments and errors, nothing more.
 import { Errno, ServiceError, type ErrnoName } from '../service/errors.js';
 import type { LayerWorker, WorkVolume } from '../service/layer-worker.js';
-import { flattenLayers, mergeLayer, type LayerAccess } from './layers.js';
+import { flattenLayers, giveBackZeroes, mergeLayer, type LayerAccess } from './layers.js';
 
 export const nativeLayerWorker: LayerWorker = {
   flatten: ({ layers, target, length, onProgress }) => translated('copying layers', () =>
     flattenLayers({ layers: layers.map(layerOf), target: layerOf(target), length }, onProgress)),
   merge: ({ upper, lower, onProgress }) => translated('merging layers', () =>
     mergeLayer({ upper: layerOf(upper), lower: layerOf(lower), visible: lower.size, length: upper.size }, onProgress)),
+  giveBackZeroes: ({ volume, ranges, grain }) => translated('giving back zeroes', () =>
+    giveBackZeroes({ layer: layerOf(volume), ranges: ranges.flatMap(({ offset, length }) => [offset, length]), grain })),
 };
 
 function layerOf({ kind, size, access }: WorkVolume): LayerAccess {

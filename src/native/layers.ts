@@ -18,6 +18,7 @@ export type LayerProgress = (done: number, total: number) => boolean;
 interface NativeLayers {
   flattenLayers(options: object, onProgress?: LayerProgress): Promise<void>;
   mergeLayer(options: object, onProgress?: LayerProgress): Promise<void>;
+  giveBackZeroes(options: object): Promise<void>;
   layerUsage(layer: object): Promise<{dataBytes: number}>;
 }
 
@@ -43,6 +44,14 @@ export async function mergeLayer(
     options: {readonly upper: LayerAccess; readonly lower: LayerAccess; readonly visible: number; readonly length: number},
     onProgress?: LayerProgress): Promise<void> {
   return native().mergeLayer(options, onProgress);
+}
+
+/**
+ * Of a plain layer's ranges (offset, length, offset, length ...) gives back those whole pieces of `grain` bytes that hold nothing but
+ * zeroes. Nobody may write there meanwhile. EOPNOTSUPP for a volume whose discarded ranges do not read as zeroes.
+ */
+export async function giveBackZeroes(options: {readonly layer: LayerAccess; readonly ranges: readonly number[]; readonly grain: number}): Promise<void> {
+  return native().giveBackZeroes(options);
 }
 
 /** How many bytes a cow layer holds as data. */

@@ -1,6 +1,6 @@
 // What the daemon does to the bytes of layers itself: copying what a chain shows into one volume, merging one layer into the
-// one below. Native code does it, off this thread; the service knows only this face of it.
-import type { VolumeAccess } from '../backend/backend.js';
+// one below, giving back what is zero. Native code does it, off this thread; the service knows only this face of it.
+import type { ByteRange, VolumeAccess } from '../backend/backend.js';
 import type { ChainLayer } from './layers.js';
 import { releaseAll } from './layers.js';
 import type { Context } from './context.js';
@@ -23,6 +23,8 @@ export interface LayerWorker {
   flatten(work: { layers: readonly WorkVolume[]; target: WorkVolume; length: number; onProgress: (done: number, total: number) => boolean }): Promise<void>;
   /** What `upper` owns onto `lower`, of which `lower.size` bytes count and the rest becomes zero; flushed. */
   merge(work: { upper: WorkVolume; lower: WorkVolume; onProgress: (done: number, total: number) => boolean }): Promise<void>;
+  /** Of ranges of a plain volume, to which nobody writes, gives back the pieces of `grain` bytes that are zero. */
+  giveBackZeroes(work: { volume: WorkVolume; ranges: readonly ByteRange[]; grain: number }): Promise<void>;
 }
 
 /** The session number under which the daemon itself opens volumes. */

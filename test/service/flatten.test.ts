@@ -50,6 +50,9 @@ const worker: LayerWorker = {
     statusMeanwhile = await daemonStatus(s.ctx, { fsid: '', socket: '' });
     await whileMerging();
   },
+  async giveBackZeroes() {
+    throw new Error('nothing is made sparse here');
+  },
 };
 
 const s = await startTestService({ layerWorker: worker, log: (line) => { log.push(line); } });

@@ -1,4 +1,5 @@
 // image.* as docs/protocol.md has them.
+import type { ByteRange } from '../../backend/backend.js';
 import { descriptorsOf, releaseAll } from '../../service/layers.js';
 import { allocatedOf } from '../../service/allocated.js';
 import { giveUpOwnership, isLayerCurrent, takeOwnership } from '../../service/ownership.js';
@@ -15,6 +16,7 @@ import { findPool } from '../../service/pools.js';
 import type { At } from '../../service/records.js';
 import { removeImage } from '../../service/remove.js';
 import { resizeImage } from '../../service/resize.js';
+import { sparsifyImage } from '../../service/sparsify.js';
 import { described, type OpenImage } from '../../service/sessions.js';
 import type { Answer } from '../connection.js';
 import { done, openFor, opOf, placeFor, type Call, type Methods } from '../method.js';
@@ -98,6 +100,10 @@ export const imageMethods: Methods = {
     const { params } = call;
     await resizeImage(call.ctx, open.image, { size: params.number('size'), allowShrink: params.flag('allowShrink', true), ...opOf(call) });
     return done;
+  },
+  'image.sparsify': async (call) => {
+    const open = writable(await openFor(call, 'rwx'));
+    return { result: { by: await sparsifyImage(call.ctx, open.image, { ranges: rangesOf(call.params), grain: call.params.number('grain') }) } };
   },
   'image.rename': async (call) => {
     const at = await placeFor(call, 'rwx');
@@ -214,6 +220,13 @@ async function shutOut({ ctx, identity, params }: Call, address: string): Promis
   if (!isWanted) return;
   identity.requireMon('rw', 'osd blocklist');
   await addToBlocklist(ctx, address, params.number('expire', ctx.configNumber(identity.entity, 'rbd_blocklist_expire_seconds', 0)));
+}
+
+/** `ranges`: offset, length, offset, length ... EINVAL. */
+function rangesOf(params: Params): ByteRange[] {
+  const numbers = params.numbers('ranges');
+  if (numbers.length % 2 !== 0) throw new ServiceError('EINVAL', 'ranges must be pairs of offset and length');
+  return Array.from({ length: numbers.length / 2 }, (_, i) => ({ offset: numbers[2 * i]!, length: numbers[2 * i + 1]! }));
 }
 
 /** The layers that the caller has open already. */

@@ -7,7 +7,7 @@ import type { Method, Methods } from '../method.js';
 
 /** 'free': where nobody has the lock (its holder is asked to do the work otherwise, and keeps it). 'any': also where another has it. */
 const takers: Readonly<Record<string, 'free' | 'any'>> = {
-  'image.resize': 'free', 'image.features': 'free', 'image.metadata.set': 'free', 'image.metadata.remove': 'free', 'snap.create': 'free', 'snap.remove': 'free',
+  'image.resize': 'free', 'image.sparsify': 'free', 'image.features': 'free', 'image.metadata.set': 'free', 'image.metadata.remove': 'free', 'snap.create': 'free', 'snap.remove': 'free',
   'flatten': 'free', 'image.use': 'free', 'snap.rollback': 'any', 'snap.limit.set': 'any',
 };
 

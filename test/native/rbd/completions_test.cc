@@ -438,15 +438,24 @@ void test_whole_images() {
 
   tap::test("sparsify gives zeroes back and leaves everything else", [] {
     Fixture f;
-    f.client->set_answer("image.watchers", [](const cbd::control::Json&) {
-      return FakeClient::ok({{"watchers", cbd::control::Json::array({1})}});
+    // As the daemon does it: nobody else writes here.
+    uint64_t asked = 0;
+    f.client->set_answer("image.sparsify", [&](const cbd::control::Json& params) {
+      const auto ranges = params.at("ranges").get<std::vector<off_t>>();
+      for (size_t i = 0; i + 1 < ranges.size(); i += 2) {
+        asked += static_cast<uint64_t>(ranges[i + 1]);
+        if (fallocate(f.client->file(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, ranges[i], ranges[i + 1]) != 0) return FakeClient::error(-errno);
+      }
+      return FakeClient::ok({{"by", "daemon"}});
     });
     std::vector<char> data(8 << 20, 0), back(8 << 20);
     memset(data.data() + (5 << 20), 9, 4096);
     CHECK_EQ(rbd_write(f.image, 0, data.size(), data.data()), static_cast<ssize_t>(data.size()));
     CHECK_EQ(rbd_sparsify(f.image, 1000), -EINVAL);
     CHECK_EQ(rbd_sparsify(f.image, 8 << 20), -EINVAL);
+    CHECK_EQ(asked, uint64_t{0});
     CHECK_EQ(rbd_sparsify(f.image, 64 << 10), 0);
+    CHECK_EQ(asked, (uint64_t{8} << 20) - (64 << 10));
     CHECK_EQ(rbd_read(f.image, 0, back.size(), back.data()), static_cast<ssize_t>(back.size()));
     CHECK(data == back);
     struct Held {
