@@ -4,7 +4,8 @@ import t from 'tap';
 import {runMonCommand} from '../../src/ceph/mon.js';
 import {runCeph} from '../../src/ceph/shell/ceph.js';
 import {Identity} from '../../src/access/identity.js';
-import {startTestDaemon} from '../lib/daemon.js';
+import {backends, type TestBackend} from '../lib/backends.js';
+import {startTestDaemonOn} from '../lib/daemon.js';
 import {goldenRuns, maskTable, type GoldenRun} from '../lib/golden.js';
 import {cephDifferences} from './ceph-differences.js';
 
@@ -12,8 +13,8 @@ t.setTimeout(120_000);
 
 const admin = new Identity({entity: 'client.admin', key: '', owner: '', caps: {mon: 'allow *', osd: 'allow *'}}, {trusted: true});
 
-async function prepared() {
-  const daemon = await startTestDaemon();
+async function prepared(backend: TestBackend) {
+  const daemon = await startTestDaemonOn(backend);
   const {cluster} = daemon.daemon;
   const ask = async (fields: object): Promise<void> => {
     const {rc, outs} = await runMonCommand(cluster, admin, [JSON.stringify(fields)], Buffer.alloc(0));
@@ -36,8 +37,8 @@ function withDefaults(words: readonly string[]): readonly string[] {
   return words.length === 4 && words.slice(0, 3).join(' ') === 'osd pool create' ? [...words, '8'] : words;
 }
 
-t.test('the ceph command answers as the real one did', async (t) => {
-  const {daemon, cluster} = await prepared();
+for (const backend of backends) t.test(`the ceph command answers as the real one did, on ${backend}`, async (t) => {
+  const {daemon, cluster} = await prepared(backend);
   t.teardown(() => daemon.stop());
   const used = new Set<number>();
   let same = 0;

@@ -2,11 +2,12 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import tap from 'tap';
-import { startTestDaemon } from '../lib/daemon.js';
+import { backends } from '../lib/backends.js';
+import { startTestDaemonOn } from '../lib/daemon.js';
 import { runPython } from './python.js';
 
-tap.test('a connected process forks eight workers, and all of them work', async (t) => {
-  const daemon = await startTestDaemon();
+for (const backend of backends) tap.test(`on ${backend} a connected process forks eight workers, and all of them work`, async (t) => {
+  const daemon = await startTestDaemonOn(backend);
   t.teardown(() => daemon.stop());
   const conf = join(daemon.dir, 'client.conf');
   writeFileSync(conf, `[global]\ncbd2rbd_socket = ${daemon.socket}\n`);

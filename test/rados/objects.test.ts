@@ -2,12 +2,13 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import tap from 'tap';
-import { startTestDaemon } from '../lib/daemon.js';
+import { backends } from '../lib/backends.js';
+import { startTestDaemonOn } from '../lib/daemon.js';
 import { root } from '../lib/root.js';
 import { runPython } from './python.js';
 
-tap.test('objects are written, read, compared, listed and locked as on a real cluster', async (t) => {
-  const daemon = await startTestDaemon();
+for (const backend of backends) tap.test(`on ${backend} objects are written, read, compared, listed and locked as on a real cluster`, async (t) => {
+  const daemon = await startTestDaemonOn(backend);
   t.teardown(() => daemon.stop());
   const conf = join(daemon.dir, 'client.conf');
   writeFileSync(conf, `[global]\ncbd2rbd_socket = ${daemon.socket}\n`);
@@ -16,8 +17,8 @@ tap.test('objects are written, read, compared, listed and locked as on a real cl
   t.strictSame(out.split('\n'), readFileSync(root('test/rados/objects-16.2.15.txt'), 'utf8').split('\n'));
 });
 
-tap.test('what was answered is there after the daemon was killed', async (t) => {
-  const daemon = await startTestDaemon();
+for (const backend of backends) tap.test(`on ${backend} what was answered is there after the daemon was killed`, async (t) => {
+  const daemon = await startTestDaemonOn(backend);
   t.teardown(() => daemon.stop());
   const write = async (name: string, data: string) => {
     const client = await daemon.client();
@@ -37,8 +38,8 @@ tap.test('what was answered is there after the daemon was killed', async (t) => 
   t.equal(ops.length, 2);
 });
 
-tap.test('bad operations are named and change nothing', async (t) => {
-  const daemon = await startTestDaemon();
+for (const backend of backends) tap.test(`on ${backend} bad operations are named and change nothing`, async (t) => {
+  const daemon = await startTestDaemonOn(backend);
   t.teardown(() => daemon.stop());
   const client = await daemon.client();
   const [pool] = (await client.call('pool.list', {}) as { pools: { id: number }[] }).pools;

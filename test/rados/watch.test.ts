@@ -3,14 +3,15 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import tap from 'tap';
-import { startTestDaemon } from '../lib/daemon.js';
+import { backends } from '../lib/backends.js';
+import { startTestDaemonOn } from '../lib/daemon.js';
 import { root } from '../lib/root.js';
 import { runPython } from './python.js';
 
 tap.setTimeout(90_000);
 
-tap.test('objects are watched and their watchers notified as on a real cluster', async (t) => {
-  const daemon = await startTestDaemon();
+for (const backend of backends) tap.test(`on ${backend} objects are watched and their watchers notified as on a real cluster`, async (t) => {
+  const daemon = await startTestDaemonOn(backend);
   t.teardown(() => daemon.stop());
   const conf = join(daemon.dir, 'client.conf');
   writeFileSync(conf, `[global]\ncbd2rbd_socket = ${daemon.socket}\n`);
@@ -19,8 +20,8 @@ tap.test('objects are watched and their watchers notified as on a real cluster',
   t.strictSame(out.split('\n'), readFileSync(root('test/rados/watch-16.2.15.txt'), 'utf8').split('\n'));
 });
 
-tap.test('a watcher that is gone is nobody to wait for, and one that is silent is named', async (t) => {
-  const daemon = await startTestDaemon();
+for (const backend of backends) tap.test(`on ${backend} a watcher that is gone is nobody to wait for, and one that is silent is named`, async (t) => {
+  const daemon = await startTestDaemonOn(backend);
   t.teardown(() => daemon.stop());
   const [watcher, notifier] = [await daemon.client(), await daemon.client()];
   const [pool] = (await notifier.call('pool.list', {}) as { pools: { id: number }[] }).pools;

@@ -1,7 +1,8 @@
 // Every method with every kind of value in every field: each is answered with a result or one of RBD's errors, never with a failure of the
 // daemon's own (EIO), and the daemon lives.
 import t from 'tap';
-import { startTestDaemon } from '../lib/daemon.js';
+import { backends } from '../lib/backends.js';
+import { startTestDaemonOn } from '../lib/daemon.js';
 import type { Json, RpcClient } from '../lib/rpc-client.js';
 
 const EIO = -5;
@@ -64,8 +65,8 @@ async function prepare(c: RpcClient): Promise<void> {
   await c.call('object.write', { at, name: 'obj', ops: [{ op: 'write', offset: 0, data: 'AAAA' }] });
 }
 
-t.test('whatever stands in a field', async (t) => {
-  const d = await startTestDaemon();
+for (const backend of backends) t.test(`whatever stands in a field, on ${backend}`, async (t) => {
+  const d = await startTestDaemonOn(backend);
   t.teardown(() => d.stop());
   const c = await d.client();
   await prepare(c);
