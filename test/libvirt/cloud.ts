@@ -60,6 +60,15 @@ export async function startGuest(t: Test, cloud: Cloud, name: string, disks: rea
   return guest;
 }
 
+/** Moves the guest, called `guest`, while it runs, and attaches to its serial port on the other side. Rejects where it does not run there. */
+export async function moveGuest(guest: Guest, way: { from: Libvirtd; to: Libvirtd; port: string }): Promise<void> {
+  await way.from.virsh(`migrate --live guest '${way.to.uri}' tcp://127.0.0.1`);
+  await appears(way.port);
+  await guest.attach(way.port);
+  const state = await way.to.virsh('domstate guest');
+  if (!/running/.test(state)) throw new Error(`after its move the guest is ${state}`);
+}
+
 /** Lets the guest write the MiB at `offset` of a disk round by round, each flushed, until endHammer(). */
 export async function startHammer(guest: Guest, device: string, offset: number): Promise<void> {
   await guest.run(`rm -f /tmp/enough /tmp/hammered; (pattern hammer ${device} ${offset} 256 4096 /tmp/enough >/tmp/hammering 2>&1; mv /tmp/hammering /tmp/hammered) & true`);

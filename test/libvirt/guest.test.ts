@@ -1,12 +1,12 @@
 // A guest that libvirt starts on a clone, as Nova asks for it: it boots from it, sees the size asked for, keeps what it writes
-// while disks come, grow and go, snapshots are taken, and the daemon and the storage server die.
+// while disks come, grow and go, snapshots are taken, the daemon and the storage server die, and it moves to another host.
 
 import t from 'tap';
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 
 import { backends } from '../lib/backends.js';
-import { endHammer, GIB, makeDisk, momentOf, startCloud, startGuest, startHammer } from './cloud.js';
+import { endHammer, GIB, libvirtWithSecret, makeDisk, moveGuest, momentOf, startCloud, startGuest, startHammer } from './cloud.js';
 import { diskXml } from './domain.js';
 import { guestMedia } from './guest-media.js';
 
@@ -68,6 +68,12 @@ for (const backend of backends) {
     await host.startDaemon();
     t.match(await endHammer(guest), /^rounds [1-9]/, 'the disk that it booted from, a clone, outlives them as well');
     t.match(await momentOf(host, 'vms/root@point', 192 * MIB), /^round \d+, \d+ blocks of it$/, 'a snapshot that was taken while it wrote is one moment of it');
+    await guest.run(`pattern verify /dev/vda ${64 * MIB} 512 512 1 && pattern verify /dev/vda ${128 * MIB + 512} 64 4096 2`);
+
+    const there = await host.peer();
+    await startHammer(guest, '/dev/vda', 192 * MIB);
+    await moveGuest(guest, { from: libvirt, to: await libvirtWithSecret(t, there), port: there.own('guest.serial') });
+    t.match(await endHammer(guest), /^rounds [1-9]/, 'it moves to another host while it writes: no write is lost or fails on the way');
     await guest.run(`pattern verify /dev/vda ${64 * MIB} 512 512 1 && pattern verify /dev/vda ${128 * MIB + 512} 64 4096 2`);
     await host.sh('rbd export --no-progress images/guest@snap /node/image');
     t.equal(await sha256(host.own('image')), await sha256(guestMedia()), 'and the image that it is a clone of is as it was');

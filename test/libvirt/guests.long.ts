@@ -5,8 +5,7 @@ import t from 'tap';
 
 import { backends } from '../lib/backends.js';
 import { root } from '../lib/root.js';
-import { endHammer, libvirtWithSecret, makeDisk, momentOf, startCloud, startGuest, startHammer } from './cloud.js';
-import { appears } from './libvirtd.js';
+import { endHammer, libvirtWithSecret, makeDisk, moveGuest, momentOf, startCloud, startGuest, startHammer } from './cloud.js';
 
 t.setTimeout(3_600_000);
 const MIB = 1 << 20;
@@ -37,10 +36,7 @@ for (const backend of backends) {
     await guest.run(`pattern write /dev/vda ${128 * MIB} 512 512 7`);
     const move = async (from: typeof target, to: typeof target, port: string): Promise<void> => {
       await startHammer(guest, '/dev/vda', 64 * MIB);
-      await from.virsh(`migrate --live guest '${to.uri}' tcp://127.0.0.1`);
-      await appears(port);
-      await guest.attach(port);
-      t.match(await to.virsh('domstate guest'), /running/, 'it runs there');
+      await moveGuest(guest, { from, to, port });
       t.match(await endHammer(guest), /^rounds [1-9]/, 'no write was lost or failed on the way');
       await guest.run(`pattern verify /dev/vda ${128 * MIB} 512 512 7`);
     };
