@@ -28,7 +28,7 @@ export interface CloneRequest {
   readonly op?: string;
 }
 
-/** ENOENT, EEXIST, EINVAL (unprotected with format 1, no snapshot), ENOSYS (no layering) and whatever a create gives for its options. */
+/** ENOENT, EEXIST, EINVAL (unprotected with format 1, no snapshot, one of no bytes), ENOSYS (no layering) and whatever a create gives for its options. */
 export async function cloneImage(ctx: Context, session: Session, request: CloneRequest): Promise<{ id: string; order: number }> {
   return ctx.ops.once<{ id: string; order: number }>(request.op, async (finish) => {
     const { at, to, name, options } = request;
@@ -43,6 +43,7 @@ export async function cloneImage(ctx: Context, session: Session, request: CloneR
     if (await findImage(ctx, to, name)) throw new ServiceError('EEXIST', `image ${name} exists`);
     const shape = await shapeOf(ctx, session.identity.entity, to.pool, inherited(options, parent));
     if ((shape.features & Feature.LAYERING) === 0) throw new ServiceError('ENOSYS', 'a clone needs the layering feature');
+    if (snap.size === 0) throw new ServiceError('EINVAL', `snapshot ${snap.name} is of an image without bytes`);
     const metadata = await listMetadata(ctx, parent);
     const id = newImageId(session);
     const image = { pool: parent.pool, namespace: parent.namespace, id: parent.id };

@@ -340,6 +340,25 @@ export const snapshots: Case[] = [
       await c.close(image);
     },
   },
+  {
+    name: 'a snapshot of no bytes is not cloned, with either format',
+    run: async (c) => {
+      const image = await c.fresh('p', 0);
+      await c.call('rbd_clone', c.io, 'p', 's', c.io, 'c', 61, new Out('order', 'i32'));
+      await c.need('rbd_snap_create', image, 's');
+      for (const format of [1, 2]) await clone(c, 'c', { format });
+      await c.need('rbd_snap_protect', image, 's');
+      await c.need('rbd_resize', image, 4 * MiB);
+      for (const format of [1, 2]) await clone(c, 'c', { format });
+      await clone(c, 'p');
+      await c.call('rbd_clone', c.io, 'p', 's', c.io, 'c', 61, new Out('order', 'i32', 64));
+      await c.call('rbd_clone', c.io, 'p', 's', c.io, 'c', 0, new Out('order', 'i32'));
+      await c.noteNames();
+      await c.call('rbd_snap_unprotect', image, 's');
+      await c.call('rbd_snap_remove', image, 's');
+      await c.close(image);
+    },
+  },
   ...[undefined, 1, 2].map((format): Case => ({
     name: `a clone of ${format === undefined ? 'the default format' : `format ${format}`}: data, parent, children, holds on its parent, flatten`,
     run: async (c) => {
