@@ -29,7 +29,7 @@ int rbd_lock_acquire(rbd_image_t image, rbd_lock_mode_t lock_mode) {
     if (open.is_read_only()) return -EINVAL;
     if ((open.state()->features & RBD_FEATURE_EXCLUSIVE_LOCK) != 0) open.manage_lock();
     Reply reply = open.change("image.xlock.acquire", Json::object());
-    if (reply.error == 0) open.set_managed_lock(ManagedLock::mine);
+    if (reply.error == 0) open.set_managed_lock(ManagedLock::mine, reply.result->value("serial", uint64_t{0}));
     return reply.error;
   });
 }
@@ -40,7 +40,7 @@ int rbd_lock_release(rbd_image_t image) {
     if (image == nullptr) return -EINVAL;
     Image& open = *Image::from(image);
     Reply reply = open.change("image.xlock.release", Json::object());
-    if (reply.error == 0) open.forget_lock();
+    if (reply.error == 0) open.forget_lock(reply.result->value("serial", uint64_t{0}));
     return reply.error;
   });
 }

@@ -147,7 +147,7 @@ Reply Image::call(const char* method, Json params, const std::function<int(uint6
   // Some calls bring the automatic lock with them.
   if (reply.error == 0 && reply.result->value("hasLock", false)) {
     has_lock_.store(true);
-    if (manages_lock_.load()) set_managed_lock(ManagedLock::mine);
+    if (manages_lock_.load()) set_managed_lock(ManagedLock::mine, reply.result->value("lockSerial", uint64_t{0}));
   }
   return reply;
 }
@@ -209,6 +209,7 @@ int Image::apply(const Json& json, std::vector<UniqueFd> fds) {
   if (next->serial != 0 && next->serial < given_up_.serial && rank(next->own) > rank(given_up_.to)) next->own = given_up_.to;
   std::shared_ptr<const ImageState> before = state();
   if (!next->has_layers && before != nullptr) next->layers = before->layers;
+  if (next->serial < lock_serial_ && before != nullptr) next->lock = before->lock;
   if (!next->snap_gone) {
     error = io_->set_layers(next->layers, std::move(fds), next->size, next->own);
     if (error != 0) {
@@ -358,13 +359,18 @@ bool Image::owns_lock() const {
 
 bool Image::lacks_lock() const { return (state()->features & RBD_FEATURE_EXCLUSIVE_LOCK) != 0 && !owns_lock(); }
 
-void Image::forget_lock() {
+void Image::forget_lock(uint64_t serial) {
   has_lock_.store(false);
-  set_managed_lock(ManagedLock::none);
+  set_managed_lock(ManagedLock::none, serial);
 }
 
-void Image::set_managed_lock(ManagedLock lock) {
-  change_state([lock](ImageState& state) { state.lock = lock; });
+// A state that was made before may come after, and one that was made after may have come.
+void Image::set_managed_lock(ManagedLock lock, uint64_t serial) {
+  change_state([&](ImageState& state) {
+    if (serial != 0 && serial < std::max(serial_, lock_serial_)) return;
+    lock_serial_ = serial;
+    state.lock = lock;
+  });
 }
 
 void Image::change_state(const std::function<void(ImageState&)>& edit) {

@@ -122,10 +122,10 @@ class Image : public control::Listener, public CompletionOwner, public control::
   bool lacks_lock() const;
   // True the first time that a handle asks.
   bool is_first_look() { return !has_looked_.exchange(true); }
-  // What this handle did itself to the managed lock.
-  void set_managed_lock(ManagedLock lock);
+  // Who has the managed lock, as the daemon said at `serial`; 0 where it says no serial.
+  void set_managed_lock(ManagedLock lock, uint64_t serial);
   // The lock was given back: the next write takes it anew.
-  void forget_lock();
+  void forget_lock(uint64_t serial);
 
   void on_call(const std::string& method, const Json& params, std::vector<UniqueFd> fds,
                std::function<void(int, Json)> answer) override;
@@ -179,6 +179,7 @@ class Image : public control::Listener, public CompletionOwner, public control::
   std::atomic<int> write_error_{0}, read_error_{0};
   // The daemon counts what it says of the image; states come in any order. Guarded by apply_lock_.
   uint64_t serial_ = 0;  // of the last state that was taken
+  uint64_t lock_serial_ = 0;  // of what was said last of the managed lock: an older state does not know
   struct GivenUp {
     uint64_t serial = 0;  // of the last image.giveUp: an older state grants no more than `to`
     Own to = Own::none;

@@ -149,9 +149,9 @@ void Image::on_call(const std::string& method, const Json& params, std::vector<U
     return answer(0, {{"reads", totals(counters.reads())}, {"writes", totals(counters.writes())}});
   } else if (method == "image.lockTaken") {
     has_lock_.store(false);
-    set_managed_lock(ManagedLock::other);
+    set_managed_lock(ManagedLock::other, params.value("serial", uint64_t{0}));
   } else if (method == "image.lockFreed") {
-    set_managed_lock(ManagedLock::none);
+    set_managed_lock(ManagedLock::none, params.value("serial", uint64_t{0}));
   } else if (method == "image.lockMoved") {
     has_lock_.store(false);
   } else {

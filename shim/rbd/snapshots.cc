@@ -56,7 +56,7 @@ int set_snap(rbd_image_t handle, const Json& id) {
   if (int error = image.flush_head()) return error;
   Reply reply = image.call("image.snap", {{"snapId", id}});
   if (reply.error != 0) return reply.error;
-  if (!id.is_null()) image.forget_lock();
+  if (!id.is_null()) image.forget_lock(0);
   return image.take(reply);
 }
 

@@ -12,9 +12,9 @@ import { readRecord, transact } from './transact.js';
 
 /**
  * From now on the handle has the lock only when it asks for it, and gives it to nobody who does not: it "manages" it.
- * EINVAL without the feature, or on a read-only handle; EROFS where another holds it.
+ * EINVAL without the feature, or on a read-only handle; EROFS where another holds it. Gives the serial since which it has it.
  */
-export async function acquireLock(ctx: Context, open: OpenImage): Promise<void> {
+export async function acquireLock(ctx: Context, open: OpenImage): Promise<number> {
   await requireFeature(ctx, open.image);
   open.managesLock = true;
   if (open.readOnly || open.snapId !== null) throw new ServiceError('EINVAL', 'a read-only handle has no exclusive lock');
@@ -25,13 +25,15 @@ export async function acquireLock(ctx: Context, open: OpenImage): Promise<void> 
     const record: ExclusiveLockRecord = { session: open.session.id, handle: open.handle, address: open.session.address };
     tx.put(keys.exclusiveLock(open.image), record);
   }, { survives: 'process-death' });
+  const serial = ctx.nextSerial();
   // It may have been closed, or its session ended, while it waited for the store: what it held was released without this.
   if (!ctx.sessions.isOpen(open)) {
     await dropExclusiveLock(ctx, open);
     ctx.sessions.requireLive(open.session);
     throw new ServiceError('EINVAL', `handle ${open.handle} was closed meanwhile`);
   }
-  await tellOthers(ctx, open, 'image.lockTaken');
+  await tellOthers(ctx, open, 'image.lockTaken', serial);
+  return serial;
 }
 
 /** EROFS where another handle asked for the lock, has it, and gives it to nobody. */
@@ -40,8 +42,8 @@ export async function requireNotHeldByOther(ctx: Context, open: OpenImage): Prom
   if (held && !holds(open, held)) throw new ServiceError('EROFS', `${held.address} holds the exclusive lock`);
 }
 
-/** Also a lock that came by writing is given back. EINVAL where this handle has neither. */
-export async function releaseLock(ctx: Context, open: OpenImage): Promise<void> {
+/** Also a lock that came by writing is given back. EINVAL where this handle has neither. Gives the serial since which it has none. */
+export async function releaseLock(ctx: Context, open: OpenImage): Promise<number> {
   await allNoted(ctx, open.image);
   await requireFeature(ctx, open.image);
   const asked = await transact(ctx.store, async (tx) => {
@@ -50,8 +52,10 @@ export async function releaseLock(ctx: Context, open: OpenImage): Promise<void> 
     if (held) tx.remove(keys.exclusiveLock(open.image));
     return held !== undefined;
   }, { survives: 'process-death' });
+  const serial = ctx.nextSerial();
   ctx.sessions.dropWriter(open);
-  if (asked) await tellOthers(ctx, open, 'image.lockFreed');
+  if (asked) await tellOthers(ctx, open, 'image.lockFreed', serial);
+  return serial;
 }
 
 /** The address of who holds the lock: who asked for it, or else who wrote last (RBD's automatic lock). */
@@ -81,26 +85,26 @@ export function noteWriter(ctx: Context, open: OpenImage): void {
 }
 
 /**
- * The same for a call that changes the image; `from` 'free': only where nobody wrote. True where the lock is the handle's now: who had
- * it has been told, and has answered, when the call returns.
+ * The same for a call that changes the image; `from` 'free': only where nobody wrote. Gives the serial since which the handle has the lock,
+ * if it has: who had it has been told, and has answered, when the call returns.
  */
-export async function takeLockByUse(ctx: Context, open: OpenImage, { from }: { from: 'free' | 'any' }): Promise<boolean> {
+export async function takeLockByUse(ctx: Context, open: OpenImage, { from }: { from: 'free' | 'any' }): Promise<number | undefined> {
   await allNoted(ctx, open.image);
+  const serial = ctx.nextSerial();
   const held = await readRecord<ExclusiveLockRecord>(ctx.store, keys.exclusiveLock(open.image));
-  if (held && !holds(open, held)) return false;
+  if (held && !holds(open, held)) return undefined;
   const before = ctx.sessions.writerOf(open.image);
-  if (open.managesLock) return takeManagedLock(ctx, open, { from, before, held });
-  if (before !== undefined && (from === 'free' || before === open)) return before === open;
+  if (open.managesLock) return held ? serial : takeManagedLock(ctx, open, { from, before });
+  if (before !== undefined && (from === 'free' || before === open)) return before === open ? serial : undefined;
   ctx.sessions.setWriter(open);
   if (before) await ctx.sessions.askOne(before, 'image.lockMoved', { params: {} });
-  return true;
+  return serial;
 }
 
-async function takeManagedLock(ctx: Context, open: OpenImage, { from, before, held }: { from: 'free' | 'any'; before: OpenImage | undefined; held: ExclusiveLockRecord | undefined }): Promise<boolean> {
-  if (before !== undefined && before !== open && from === 'free') return false;
-  if (((await imageById(ctx, open.image)).features & Feature.EXCLUSIVE_LOCK) === 0) return false;
-  if (!held) await acquireLock(ctx, open);
-  return true;
+async function takeManagedLock(ctx: Context, open: OpenImage, { from, before }: { from: 'free' | 'any'; before: OpenImage | undefined }): Promise<number | undefined> {
+  if (before !== undefined && before !== open && from === 'free') return undefined;
+  if (((await imageById(ctx, open.image)).features & Feature.EXCLUSIVE_LOCK) === 0) return undefined;
+  return acquireLock(ctx, open);
 }
 
 /**
@@ -151,7 +155,7 @@ export async function dropExclusiveLock(ctx: Context, open: OpenImage): Promise<
     tx.remove(keys.exclusiveLock(open.image));
     return true;
   }, { survives: 'process-death' });
-  if (dropped) await tellOthers(ctx, open, 'image.lockFreed');
+  if (dropped) await tellOthers(ctx, open, 'image.lockFreed', ctx.nextSerial());
 }
 
 export async function dropExclusiveLocksOf(ctx: Context, session: Session): Promise<void> {
@@ -163,7 +167,8 @@ async function requireFeature(ctx: Context, image: ImageRef): Promise<void> {
   if ((features & Feature.EXCLUSIVE_LOCK) === 0) throw new ServiceError('EINVAL', `image ${name} does not have the exclusive-lock feature`);
 }
 
-async function tellOthers(ctx: Context, open: OpenImage, method: string): Promise<void> {
+// The serial lets them tell a state that was made before from one that knows of it.
+async function tellOthers(ctx: Context, open: OpenImage, method: string, serial: number): Promise<void> {
   const others = ctx.sessions.openersOf(open.image).filter((other) => other !== open);
-  await Promise.all(others.map((other) => ctx.sessions.askOne(other, method, { params: {} })));
+  await Promise.all(others.map((other) => ctx.sessions.askOne(other, method, { params: { serial } })));
 }

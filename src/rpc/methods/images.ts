@@ -190,12 +190,10 @@ export const imageMethods: Methods = {
   },
 
   'image.xlock.acquire': async (call) => {
-    await acquireLock(call.ctx, await openFor(call, 'rwx'));
-    return done;
+    return { result: { serial: await acquireLock(call.ctx, await openFor(call, 'rwx')) } };
   },
   'image.xlock.release': async (call) => {
-    await releaseLock(call.ctx, await openFor(call, 'rwx'));
-    return done;
+    return { result: { serial: await releaseLock(call.ctx, await openFor(call, 'rwx')) } };
   },
   'image.xlock.owners': async (call) => {
     const address = await lockOwner(call.ctx, (await openFor(call, 'rx')).image);

@@ -11,7 +11,7 @@ const takers: Readonly<Record<string, 'free' | 'any'>> = {
   'flatten': 'free', 'image.use': 'free', 'snap.rollback': 'any', 'snap.limit.set': 'any',
 };
 
-/** The same methods; the answers of those calls say `hasLock` where the lock is the caller's now. */
+/** The same methods; the answers of those calls say `hasLock` where the lock is the caller's now, and since when. */
 export function withLockTakers(methods: Methods): Methods {
   return Object.fromEntries(Object.entries(methods).map(([name, method]) => {
     const from = takers[name];
@@ -24,6 +24,7 @@ function taking(method: Method, from: 'free' | 'any'): Method {
     const open = call.session.handles.get(call.params.number('handle'));
     if (open) await requireNoLock(call.ctx, await imageById(call.ctx, open.image));
     const answer = await method(call);
-    return open && await takeLockByUse(call.ctx, open, { from }) ? { ...answer, result: { ...answer.result, hasLock: true } } : answer;
+    const lockSerial = open && await takeLockByUse(call.ctx, open, { from });
+    return lockSerial === undefined ? answer : { ...answer, result: { ...answer.result, hasLock: true, lockSerial } };
   };
 }
