@@ -28,7 +28,7 @@ export interface CloneRequest {
   readonly op?: string;
 }
 
-/** ENOENT, EEXIST, EINVAL (unprotected with format 1, no snapshot, one of no bytes), ENOSYS (no layering) and whatever a create gives for its options. */
+/** ENOENT, EEXIST, EINVAL (unprotected with format 1, no snapshot, one of no bytes), ENOSYS (no layering), ENOEXEC (layering cleared) and whatever a create gives for its options. */
 export async function cloneImage(ctx: Context, session: Session, request: CloneRequest): Promise<{ id: string; order: number }> {
   return ctx.ops.once<{ id: string; order: number }>(request.op, async (finish) => {
     const { at, to, name, options } = request;
@@ -38,11 +38,12 @@ export async function cloneImage(ctx: Context, session: Session, request: CloneR
     const snap = choose(parent, { ...(request.snap === undefined ? {} : { name: request.snap }), ...(request.snapId === undefined ? {} : { id: request.snapId }) });
     const format = formatOf(ctx, session, options.cloneFormat ?? 0);
     if (format === 1 && at.namespace !== to.namespace) throw new ServiceError('EXDEV', 'a clone in another namespace has format 2');
-    if ((parent.features & Feature.LAYERING) === 0) throw new ServiceError('ENOSYS', `image ${parent.name} does not have the layering feature`);
+    if (!hasLayering(parent.features)) throw new ServiceError('ENOSYS', `image ${parent.name} does not have the layering feature`);
     if (format === 1 && !snap.isProtected) throw new ServiceError('EINVAL', `snapshot ${snap.name} is not protected`);
     if (await findImage(ctx, to, name)) throw new ServiceError('EEXIST', `image ${name} exists`);
+    if (!hasLayering(options.features ?? parent.features)) throw new ServiceError('ENOSYS', 'a clone needs the layering feature');
     const shape = await shapeOf(ctx, session.identity.entity, to.pool, inherited(options, parent));
-    if ((shape.features & Feature.LAYERING) === 0) throw new ServiceError('ENOSYS', 'a clone needs the layering feature');
+    if (!hasLayering(shape.features)) throw new ServiceError('ENOEXEC', 'a clone needs the layering feature, which is to be cleared');
     if (snap.size === 0) throw new ServiceError('EINVAL', `snapshot ${snap.name} is of an image without bytes`);
     const metadata = await listMetadata(ctx, parent);
     const id = newImageId(session);
@@ -81,10 +82,13 @@ async function parentByName(ctx: Context, at: At, name: string): Promise<ImageRe
 
 /** What is not asked for is as the parent has it; a stripe unit that does not fit a smaller object is refused then, as by librbd. */
 function inherited(options: CreateOptions, parent: ImageRecord): CreateOptions {
-  const { order, stripeUnit, stripeCount } = parent;
+  const { order, features, stripeUnit, stripeCount } = parent;
   const striping = options.stripeUnit || options.stripeCount ? {} : { stripeUnit, stripeCount };
-  return { ...options, order: options.order || order, ...striping };
+  return { features, ...options, order: options.order || order, ...striping };
 }
+
+/** The lowest bit; also of masks that bit operators do not see whole. */
+const hasLayering = (features: number): boolean => features % 2 === Feature.LAYERING;
 
 /** "auto" is 1: what 16.2.15 takes until an administrator asks for newer clients. */
 function formatOf(ctx: Context, session: Session, asked: number): 1 | 2 {

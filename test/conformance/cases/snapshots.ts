@@ -107,6 +107,21 @@ async function clone(c: Context, name: string, { format, io = c.io }: { format?:
   return rc;
 }
 
+/** Clones p@s with options and writes down what became of the features and stripes. */
+async function shapeOfClone(c: Context, options: Record<number, number>, name: string): Promise<void> {
+  const opts = new Handle('opts');
+  await c.need('rbd_image_options_create', opts.ref);
+  for (const [key, value] of Object.entries(options)) await c.need('rbd_image_options_set_uint64', opts, Number(key), value);
+  const rc = await c.call('rbd_clone3', c.io, 'p', 's', c.io, name, opts);
+  await c.silent('rbd_image_options_destroy', opts);
+  if (rc < 0) return;
+  const child = await c.open(name, { as: 'child' });
+  await c.get('rbd_get_features', child, 'features');
+  await c.get('rbd_get_stripe_unit', child, 'unit');
+  await c.get('rbd_get_stripe_count', child, 'count');
+  await c.close(child);
+}
+
 export const snapshots: Case[] = [
   {
     name: 'snapshots: create, list, sizes of the list, remove',
@@ -338,6 +353,31 @@ export const snapshots: Case[] = [
       await c.call('rbd_clone', c.io, 'p', 's', c.io, 'c', 1, order);
       await c.noteNames();
       await c.close(image);
+    },
+  },
+  {
+    name: 'a clone has its parent\'s features where none are asked for, as they are now, and the order and stripes',
+    run: async (c) => {
+      let n = 0;
+      for (const [features, unit, count] of [[1, 0, 0], [3, 65536, 4], [5, 0, 0], [13, 0, 0], [29, 0, 0], [33, 0, 0], [61, 0, 0]] as const) {
+        await c.call('rbd_create3', c.io, 'p', 8 * MiB, features, new Out('order', 'i32'), unit, count);
+        const image = await c.open('p');
+        await c.need('rbd_snap_create', image, 's');
+        await c.need('rbd_snap_protect', image, 's');
+        for (const options of [{}, { [OPTION.order]: 23 }, { [OPTION.featuresSet]: 4 }, { [OPTION.featuresSet]: 8 }, { [OPTION.featuresClear]: 4 }, { [OPTION.featuresClear]: 56 }, { [OPTION.featuresClear]: 1 }, { [OPTION.features]: 5, [OPTION.featuresSet]: 32 }]) {
+          c.note({ options: JSON.stringify(options) });
+          await shapeOfClone(c, options, `c${n++}`);
+        }
+        if (features === 5) {
+          await c.call('rbd_update_features', image, 24, 1);
+          await shapeOfClone(c, {}, `c${n++}`);
+        }
+        for (; n > 0; n--) await c.silent('rbd_remove', c.io, `c${n - 1}`);
+        await c.need('rbd_snap_unprotect', image, 's');
+        await c.need('rbd_snap_remove', image, 's');
+        await c.close(image);
+        await c.need('rbd_remove', c.io, 'p');
+      }
     },
   },
   {
