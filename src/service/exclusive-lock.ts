@@ -114,11 +114,16 @@ async function takeManagedLock(ctx: Context, open: OpenImage, { from, before }: 
 export async function takeLockFromWriter(ctx: Context, image: ImageRef): Promise<boolean> {
   await allNoted(ctx, image);
   if (await readRecord<ExclusiveLockRecord>(ctx.store, keys.exclusiveLock(image))) return false;
+  await forgetWriter(ctx, image);
+  return true;
+}
+
+/** Who wrote last, if anybody, has the lock no more; he has been told, and has answered, when this returns. */
+export async function forgetWriter(ctx: Context, image: ImageRef): Promise<void> {
   const writer = ctx.sessions.writerOf(image);
-  if (writer === undefined) return true;
+  if (writer === undefined) return;
   ctx.sessions.dropWriter(writer);
   await ctx.sessions.askOne(writer, 'image.lockMoved', { params: {} });
-  return true;
 }
 
 /** EINVAL without the feature, EROFS on a read-only handle, ENOENT where nobody holds the lock, EBUSY where `address` does not. */
@@ -141,10 +146,7 @@ export async function freeLockOf(ctx: Context, image: ImageRef, address: string)
   await transact(ctx.store, async (tx) => {
     if ((await tx.get<ExclusiveLockRecord>(keys.exclusiveLock(image)))?.address === address) tx.remove(keys.exclusiveLock(image));
   }, { survives: 'process-death' });
-  const writer = ctx.sessions.writerOf(image);
-  if (writer?.session.address !== address) return;
-  ctx.sessions.dropWriter(writer);
-  await ctx.sessions.askOne(writer, 'image.lockMoved', { params: {} });
+  if (ctx.sessions.writerOf(image)?.session.address === address) await forgetWriter(ctx, image);
 }
 
 /** The handle is closed, or its process is gone. */

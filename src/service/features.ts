@@ -3,8 +3,9 @@
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { changed } from './state.js';
-import { changeImage } from './images.js';
-import type { ImageRef } from './records.js';
+import { forgetWriter } from './exclusive-lock.js';
+import { keys, type ImageRecord, type ImageRef } from './records.js';
+import { transact } from './transact.js';
 
 export const Feature = {
   LAYERING: 1, STRIPINGV2: 2, EXCLUSIVE_LOCK: 4, OBJECT_MAP: 8, FAST_DIFF: 16, DEEP_FLATTEN: 32, JOURNALING: 64,
@@ -55,12 +56,21 @@ export async function updateFeatures(ctx: Context, image: ImageRef, features: nu
   if (features === 0) throw new ServiceError('EINVAL', 'no feature was named');
   const allowed = options.enabled ? mutable : mutable | Feature.DEEP_FLATTEN;
   if (features > all || (features & ~allowed) !== 0) throw new ServiceError('EINVAL', `features ${features} cannot be changed`);
-  await changeImage(ctx, image, (record) => {
+  await transact(ctx.store, async (tx) => {
+    const record = await tx.get<ImageRecord>(keys.image(image));
+    if (!record) throw new ServiceError('ENOENT', `there is no image with id ${image.id}`);
     const next = options.enabled ? withFeatures(record.features, features) : withoutFeatures(record.features, features);
     checkDependencies(next);
-    return { ...record, features: next };
+    tx.put(keys.image(image), { ...record, features: next });
+    if (changesLock(features)) tx.remove(keys.exclusiveLock(image));
   });
+  if (changesLock(features)) await forgetWriter(ctx, image);
   await changed(ctx, image);
+}
+
+/** Whether the exclusive lock goes or comes with these features: nobody has it afterwards. */
+export function changesLock(features: number): boolean {
+  return (features & Feature.EXCLUSIVE_LOCK) !== 0;
 }
 
 function withFeatures(had: number, asked: number): number {

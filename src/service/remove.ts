@@ -1,7 +1,7 @@
 // Removing an image. Behind: rbd_remove, rbd_remove_with_progress, and the trash's removals.
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
-import { imageByName } from './images.js';
+import { imageById, imageByName } from './images.js';
 import { childLeft, leaveParent } from './children.js';
 import { takeLockFromWriter } from './exclusive-lock.js';
 import { release } from './layers.js';
@@ -29,13 +29,22 @@ interface RemoveOptions {
   readonly also?: (tx: Tx) => void;
   /** The image has one layer, and its volume stays. */
   readonly keepsVolumes?: boolean;
+  /** There snapshots are looked at before the lock counts, as in 16.2.15. */
+  readonly isInTrash?: boolean;
 }
 
 /** Removes an image with its metadata, locks and volumes. The image is gone when the one transaction is committed. ENOTEMPTY, EBUSY. */
 export async function removeImageRecords(ctx: Context, image: ImageRef, options: RemoveOptions = {}): Promise<void> {
   // The real library takes the exclusive lock before it looks at anything else.
-  if (!await takeLockFromWriter(ctx, image)) throw new ServiceError('EBUSY', `image ${image.id} is locked by one who asked for its exclusive lock`);
+  if (!await takeLockFromWriter(ctx, image)) {
+    if (options.isInTrash) requireNoSnapshots(await imageById(ctx, image));
+    throw new ServiceError('EBUSY', `image ${image.id} is locked by one who asked for its exclusive lock`);
+  }
   await ctx.imageLocks.run(imageKey(image), () => removeLocked(ctx, image, options));
+}
+
+function requireNoSnapshots({ name, snaps }: ImageRecord): void {
+  if (snaps.some(({ namespace }) => namespace.type === 'user')) throw new ServiceError('ENOTEMPTY', `image ${name} has snapshots`);
 }
 
 /** The same for whoever holds the image's lock. */
@@ -43,7 +52,7 @@ export async function removeLocked(ctx: Context, image: ImageRef, options: Remov
   const { intents, left } = await whileNobodyOpens(ctx, image, async (tx) => {
     const record = await tx.get<ImageRecord>(keys.image(image));
     if (!record) throw new ServiceError('ENOENT', `there is no image with id ${image.id}`);
-    if (record.snaps.some(({ namespace }) => namespace.type === 'user')) throw new ServiceError('ENOTEMPTY', `image ${record.name} has snapshots`);
+    requireNoSnapshots(record);
     if (record.snaps.length > 0) throw new ServiceError('EBUSY', `image ${record.name} has removed snapshots that clones still show`);
     requireUnused(ctx, record);
     await requireNoLock(ctx, record);

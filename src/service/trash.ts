@@ -56,7 +56,7 @@ export async function removeFromTrash(ctx: Context, request: { at: At; id: strin
     if (!request.force && isBefore(ctx.now(), trash.deferUntil)) {
       throw new ServiceError('EPERM', `image ${trash.name} may not be removed from the trash before ${dateOf(trash.deferUntil)}`);
     }
-    await removeImageRecords(ctx, image, { also: (tx) => { finish(tx, {}); } });
+    await removeImageRecords(ctx, image, { isInTrash: true, also: (tx) => { finish(tx, {}); } });
     return {};
   });
 }
@@ -86,7 +86,7 @@ export async function purgeTrash(ctx: Context, request: { at: At; expireTs: numb
   due.sort((a, b) => (isBefore(a.deferUntil, b.deferUntil) ? -1 : 1));
   for (const entry of due) {
     if (threshold !== -1 && await usedPart(ctx, at) < threshold) return;
-    await removeImageRecords(ctx, { ...at, id: entry.id });
+    await removeImageRecords(ctx, { ...at, id: entry.id }, { isInTrash: true });
   }
 }
 

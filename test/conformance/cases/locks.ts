@@ -428,6 +428,70 @@ export const locks: Case[] = [
     },
   },
   {
+    name: 'the lock goes with its feature, whoever has it and however, and does not come back with it',
+    run: async (c) => {
+      const [one, two] = [await c.fresh('i'), await c.open('i', { as: 'img2' })];
+      const handles = { one, two };
+      // The real library's handles let go of what they had when they next look.
+      const both = async (): Promise<void> => {
+        for (const image of [one, two]) await c.silent('rbd_get_size', image, new Out('size', 'u64'));
+        c.note({ one: await quietOwner(c, one), two: await quietOwner(c, two) });
+      };
+      const offAndOn = async (by: keyof typeof handles): Promise<void> => {
+        await both();
+        await c.call('rbd_update_features', handles[by], 28, 0);
+        await both();
+        await c.call('rbd_lock_exclusive', two, 'ck');
+        await c.call('rbd_unlock', two, 'ck');
+        await c.call('rbd_update_features', handles[by], 28, 1);
+        await both();
+        await owners(c, one);
+      };
+      await offAndOn('one');
+      await c.write(one, 0, 512, 1);
+      await offAndOn('one');
+      await c.write(one, 0, 512, 1);
+      await offAndOn('two');
+      await c.call('rbd_lock_acquire', one, 0);
+      await offAndOn('two');
+      await c.write(one, 0, 512, 2);
+      await both();
+      await c.call('rbd_lock_acquire', one, 0);
+      await offAndOn('one');
+      await c.write(one, 0, 512, 2);
+      await c.write(two, 0, 512, 2);
+      await both();
+      await c.close(one, two);
+    },
+  },
+  {
+    name: 'an image in the trash whose lock was asked for: what its removal says, with snapshots and without',
+    run: async (c) => {
+      const one = await c.fresh('i');
+      const id = c.hidden('id', await c.idOf(one));
+      await c.need('rbd_snap_create', one, 's');
+      await c.call('rbd_trash_move', c.io, 'i', 0);
+      await c.call('rbd_lock_acquire', one, 0);
+      await c.call('rbd_trash_remove', c.io, id, true);
+      await isOwner(c, one);
+      await c.call('rbd_trash_purge', c.io, 4102444800, -1);
+      await isOwner(c, one);
+      await c.need('rbd_snap_remove', one, 's');
+      await c.call('rbd_trash_remove', c.io, id, true);
+      await isOwner(c, one);
+      await c.call('rbd_trash_purge', c.io, 4102444800, -1);
+      await isOwner(c, one);
+      await c.close(one);
+      await c.call('rbd_trash_remove', c.io, id, true);
+      const named = await c.fresh('j');
+      await c.need('rbd_snap_create', named, 's');
+      await c.call('rbd_lock_acquire', named, 0);
+      await c.call('rbd_remove', c.io, 'j');
+      await isOwner(c, named);
+      await c.close(named);
+    },
+  },
+  {
     name: 'who removes an image or puts it into the trash takes the lock from its writer, whatever comes of it',
     run: async (c) => {
       const one = await c.fresh('i');
