@@ -1,5 +1,5 @@
 // What a test sees of a pool's volumes past the daemon: files, or what the CurveBS stand-in keeps.
-import { closeSync, openSync, readSync, readdirSync, statSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readSync, readdirSync, statSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Cluster } from '../curvebs/cluster.js';
 
@@ -10,6 +10,10 @@ export interface Volumes {
   allocated(name: string): number;
   read(name: string, offset: number, length: number): Promise<Buffer>;
   write(name: string, offset: number, data: Buffer): Promise<void>;
+  /** Makes one that the daemon knows nothing of. */
+  add(name: string): void;
+  /** Takes one away behind the daemon's back. */
+  remove(name: string): void;
 }
 
 export function localVolumes(folder: string): Volumes {
@@ -31,6 +35,8 @@ export function localVolumes(folder: string): Volumes {
       return bytes;
     }),
     write: async (name, offset, data) => withFile(name, 'r+', (fd) => { writeSync(fd, data, 0, data.length, offset); }),
+    add: (name) => writeFileSync(join(folder, name), 'nobody\'s'),
+    remove: (name) => unlinkSync(join(folder, name)),
   };
 }
 
@@ -51,5 +57,13 @@ export function curvebsVolumes(cluster: Cluster, directory: string): Volumes {
     allocated: (name) => cluster.data.segments(find(name).id).length * 1024 ** 3,
     read: async (name, offset, length) => cluster.data.read(find(name).id, offset, length),
     write: async (name, offset, data) => cluster.data.write(find(name).id, offset, data),
+    add: (name) => {
+      const { owner } = cluster.files.child(0, directory)!;
+      const { statusCode } = cluster.mds.call('CreateFile', {
+        fileName: `/${directory}/${name}`, fileType: 'INODE_PAGEFILE', fileLength: 10 * 1024 ** 3, owner, date: Date.now() * 1000,
+      });
+      if (statusCode !== 'kOK') throw new Error(`${name}: ${statusCode}`);
+    },
+    remove: (name) => cluster.files.drop(find(name).id),
   };
 }
