@@ -27,6 +27,8 @@ export interface ClientOptions {
   readonly entity: string;
   /** Keyring files to look for the entity's key in; the first that has it counts. Without one, the uid must be trusted. */
   readonly keyrings: readonly string[];
+  /** The key itself, in place of a keyring's: it is presented also where none is needed, as librados does. */
+  readonly key?: string|undefined;
 }
 
 type Answer = {id?: number, result?: unknown, error?: {code: number, message: string}, method?: string, params?: {token: number, done: number, total: number}};
@@ -85,7 +87,7 @@ export class DaemonClient {
     const hello = await this.call('session.hello', {protocol: 1, pid: process.pid, program: 'cbd2rbd', entity}) as
         {fsid: string, nonce: string, keyRequired: boolean};
     this.fsid = hello.fsid;
-    const key = hello.keyRequired ? keyFrom(options) : undefined;
+    const key = options.key ?? (hello.keyRequired ? keyFrom(options) : undefined);
     if (hello.keyRequired && key === undefined) {
       throw new RefusedError(-2, `no key of ${entity} in ${options.keyrings.join(', ') || 'any keyring'}, and the daemon runs as another user`);
     }

@@ -3,9 +3,9 @@ import {accessSync, constants, existsSync, readFileSync, statSync} from 'node:fs
 import {connect} from 'node:net';
 import {homedir} from 'node:os';
 import {join} from 'node:path';
-import {parseKeyring} from '../access/keyring.js';
 import {DaemonClient, NoDaemonError, RefusedError} from '../cli/client.js';
 import {bad, note, ok, type Finding} from './findings.js';
+import type {FoundKey, KeySources} from './keys.js';
 
 type Environment = Readonly<Record<string, string|undefined>>;
 
@@ -35,7 +35,7 @@ function optionIn(text: string, name: string, entity: string): string|undefined 
 export interface ClientView {
   readonly conf: string|undefined;
   readonly socket: string;
-  readonly keyrings: readonly string[];
+  readonly keys: KeySources;
 }
 
 function expand(text: string, entity: string): string {
@@ -58,8 +58,9 @@ export function clientView(environment: Environment, request: {conf?: string|und
   const inConf = optionIn(text, 'cbd2rbd_socket', entity);
   const socket = inConf ?? (environment['CBD2RBD_SOCKET'] || systemSocket);
   const byDefault = ['/etc/ceph/$cluster.$name.keyring', '/etc/ceph/$cluster.keyring', '/etc/ceph/keyring', '/etc/ceph/keyring.bin'].join(',');
-  const keyrings = (optionIn(text, 'keyring', entity) ?? byDefault).split(/[,;\s]+/).map((file) => expand(file, entity));
-  return {view: {conf, socket, keyrings}, findings};
+  const keyrings = (environment['CEPH_KEYRING'] || optionIn(text, 'keyring', entity) || byDefault).split(/[,;\s]+/).map((file) => expand(file, entity));
+  const [key, keyfile] = [optionIn(text, 'key', entity), optionIn(text, 'keyfile', entity)];
+  return {view: {conf, socket, keys: {...(key ? {key} : {}), ...(keyfile ? {keyfile: expand(keyfile, entity)} : {}), keyrings}}, findings};
 }
 
 function mayConnect(socket: string): boolean {
@@ -82,49 +83,43 @@ export function checkSocket(socket: string): Finding[] {
   return [ok('socket', `clients connect to ${socket}`)];
 }
 
-export function checkKey(entity: string, keyrings: readonly string[]): Finding[] {
-  for (const file of keyrings.filter((file) => existsSync(file))) {
-    try {
-      if (parseKeyring(readFileSync(file, 'utf8')).some((entry) => entry.entity === entity)) return [ok('key', `the key of ${entity} is in ${file}`)];
-    } catch (error) {
-      return [bad('key', `${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`, 'mend its rights or its text')];
-    }
-  }
-  return [note('key', `no key of ${entity} in ${keyrings.join(', ')}`, `only processes of the daemon's own user need none: cbd2rbd user keyring ${entity} --output ${keyrings[0] ?? 'FILE'}`)];
-}
-
-/** Goes in as the client would, and asks for each pool. */
-export async function checkDaemon(view: ClientView, entity: string): Promise<Finding[]> {
+/** Goes in as the client would, with its key, and asks for each pool. */
+export async function checkDaemon({socket, keys}: ClientView, {entity, found}: {entity: string, found: FoundKey|undefined}): Promise<Finding[]> {
   let client: DaemonClient;
   try {
-    client = await DaemonClient.open({socket: view.socket, entity, keyrings: view.keyrings});
+    client = await DaemonClient.open({socket, entity, keyrings: keys.keyrings, key: found?.key});
   } catch (error) {
-    if (error instanceof NoDaemonError) return [bad('daemon', `nobody answers at ${view.socket} (${error.reason})`, 'start the daemon: cbd2rbd serve')];
-    if (error instanceof RefusedError) return [bad('daemon', `the daemon turns ${entity} away: ${error.message}`, 'compare the key: cbd2rbd user keyring')];
+    if (error instanceof NoDaemonError) return [bad('daemon', `nobody answers at ${socket} (${error.reason})`, 'start the daemon: cbd2rbd serve')];
+    if (error instanceof RefusedError) return [turnedAway(entity, {found, error})];
     throw error;
   }
   try {
-    return [ok('daemon', `${entity} gets in at ${view.socket}, cluster ${client.fsid}`), ...await checkPools(client)];
+    return [ok('daemon', `${entity} gets in at ${socket}, cluster ${client.fsid}`), ...await checkPools(client)];
   } finally {
     client.close();
   }
 }
 
+function turnedAway(entity: string, {found, error}: {found: FoundKey|undefined, error: RefusedError}): Finding {
+  const by = found === undefined ? '' : ` with the key in ${found.from}`;
+  return bad('daemon', `the daemon turns ${entity} away${by}: ${error.message}`, 'it says why in its log; the right key: cbd2rbd user keyring');
+}
+
 async function checkPools(client: DaemonClient): Promise<Finding[]> {
   const {pools} = await client.call('pool.list') as {pools: {id: number, name: string}[]};
   if (pools.length === 0) return [bad('pools', 'there is no pool', 'make one: cbd2rbd pool map NAME')];
-  const findings: Finding[] = [];
   const sockets = new Set<string>();
-  for (const {id, name} of pools) {
+  // All at once: one whose backend is away takes as long as a request is waited for.
+  const findings = await Promise.all(pools.map(async ({id, name}) => {
     try {
       const {backend, nebdSocket} = await client.call('pool.lookup', {id}) as {backend: string, nebdSocket?: string};
       await client.call('pool.stat', {pool: id});
-      findings.push(ok('pools', `${name} answers (${backend})`));
       if (nebdSocket !== undefined) sockets.add(nebdSocket);
+      return ok('pools', `${name} answers (${backend})`);
     } catch (error) {
-      findings.push(bad('pools', `${name}: ${error instanceof Error ? error.message : String(error)}`, 'look at its mapping: cbd2rbd pool show; is the backend up?'));
+      return bad('pools', `${name}: ${error instanceof Error ? error.message : String(error)}`, 'look at its mapping: cbd2rbd pool show; is the backend up?');
     }
-  }
+  }));
   for (const socket of sockets) findings.push(await checkNebd(socket));
   return findings;
 }

@@ -2,6 +2,7 @@
 import {execFileSync} from 'node:child_process';
 import {existsSync, readFileSync, realpathSync} from 'node:fs';
 import {join} from 'node:path';
+import {misfit} from './elf.js';
 import {bad, note, ok, type Finding} from './findings.js';
 
 type Environment = Readonly<Record<string, string|undefined>>;
@@ -29,31 +30,49 @@ function cached(name: string): string|undefined {
   }
 }
 
-/** The file that the loader takes: LD_PRELOAD, then LD_LIBRARY_PATH, then the loader's cache. */
-export function loadedLibrary(name: string, environment: Environment): {file: string|undefined, by: string} {
-  const preloaded = (environment['LD_PRELOAD'] ?? '').split(/[ :]+/).find((file) => file.endsWith(`/${name}`));
-  if (preloaded !== undefined) return {file: preloaded, by: 'LD_PRELOAD'};
-  const folder = (environment['LD_LIBRARY_PATH'] ?? '').split(':').find((folder) => folder !== '' && existsSync(join(folder, name)));
-  if (folder !== undefined) return {file: join(folder, name), by: 'LD_LIBRARY_PATH'};
-  return {file: cached(name), by: 'the loader\'s cache'};
+const words = (list: string|undefined): string[] => (list ?? '').split(/[ :]+/).filter((file) => file !== '');
+
+/** The file that the loader takes: LD_PRELOAD, then LD_LIBRARY_PATH, then the loader's cache; and those that it passes over on its way. */
+export function loadedLibrary(name: string, environment: Environment): {file: string|undefined, by: string, passedOver: readonly string[]} {
+  const preloaded = words(environment['LD_PRELOAD']).find((file) => file.endsWith(`/${name}`) && misfit(file) === undefined);
+  if (preloaded !== undefined) return {file: preloaded, by: 'LD_PRELOAD', passedOver: []};
+  const passedOver: string[] = [];
+  for (const file of (environment['LD_LIBRARY_PATH'] ?? '').split(':').filter((folder) => folder !== '').map((folder) => join(folder, name))) {
+    if (!existsSync(file)) continue;
+    const why = misfit(file);
+    if (!why?.isPassedOver) return {file, by: 'LD_LIBRARY_PATH', passedOver};
+    passedOver.push(`${file} ${why.reason}`);
+  }
+  return {file: cached(name), by: 'the loader\'s cache', passedOver};
 }
 
 export function checkLibraries(environment: Environment): Finding[] {
   const advice = 'install the package cbd2rbd-librbd, or set LD_LIBRARY_PATH to the folder of our libraries';
   return libraries.map((name) => {
-    const {file, by} = loadedLibrary(name, environment);
-    if (file === undefined) return bad('library', `no ${name} is found`, advice);
-    if (!existsSync(file)) return bad('library', `${by} names ${file}, which does not exist`, 'mend the variable');
-    return isOurs(file) ? ok('library', `${name} is ours: ${file} (by ${by})`) : bad('library', `${name} is not ours: ${file} (by ${by})`, advice);
+    const {file, by, passedOver} = loadedLibrary(name, environment);
+    const also = passedOver.map((text) => `; ${text}`).join('');
+    if (file === undefined) return bad('library', `no ${name} is found${also}`, advice);
+    return isOurs(file) ? ok('library', `${name} is ours: ${file} (by ${by})`) : bad('library', `${name} is not ours: ${file} (by ${by})${also}`, advice);
   });
 }
 
-/** Programs that are started with a wrapper need the preload; its files must be there and be ours. */
+/** Programs that are started with a wrapper need the preload; what it names must be there, fit this machine and be ours. */
 export function checkPreload(environment: Environment): Finding[] {
-  const files = (environment['LD_PRELOAD'] ?? '').split(/[ :]+/).filter((file) => file !== '');
+  const files = words(environment['LD_PRELOAD']);
   if (files.length === 0) return [ok('preload', 'LD_PRELOAD is not set, and is needed only where Ceph\'s own libraries stay in place')];
-  return files.filter((file) => /librbd|librados/.test(file)).map((file) => isOurs(file) ? ok('preload', `${file} is ours`) :
-                                                                                           bad('preload', `${file} is missing, or is not ours`, 'mend LD_PRELOAD'));
+  return files.flatMap((file) => checkPreloaded(file, environment));
+}
+
+function checkPreloaded(word: string, environment: Environment): Finding[] {
+  // The loader itself looks for what has no folder, as for any library.
+  const folders = (environment['LD_LIBRARY_PATH'] ?? '').split(':').filter((folder) => folder !== '');
+  const file = word.includes('/') ? word : folders.map((folder) => join(folder, word)).find((file) => existsSync(file)) ?? cached(word);
+  const isMeant = /librbd|librados|cbd2rbd/.test(word);
+  const why = file === undefined ? 'is found nowhere' : misfit(file)?.reason;
+  const advice = 'mend LD_PRELOAD: the package\'s are in /usr/lib/cbd2rbd/preload, librados.so.2 before librbd.so.1';
+  if (why !== undefined) return [(isMeant ? bad : note)('preload', `${word} ${why}: the loader goes on without it`, advice)];
+  if (!isMeant || file === undefined) return [];
+  return [isOurs(file) ? ok('preload', `${file} is ours`) : bad('preload', `${file} is not ours`, advice)];
 }
 
 function onPath(name: string, environment: Environment): string|undefined {

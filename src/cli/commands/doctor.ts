@@ -1,6 +1,7 @@
 // `cbd2rbd doctor`: finds what keeps a client of this environment from working.
-import {checkDaemon, checkKey, checkSocket, clientView} from '../../doctor/clients.js';
+import {checkDaemon, checkSocket, clientView} from '../../doctor/clients.js';
 import type {Finding} from '../../doctor/findings.js';
+import {findKey} from '../../doctor/keys.js';
 import {checkCommands, checkLibraries, checkPreload} from '../../doctor/libraries.js';
 import {exitCodes, type Command} from '../command.js';
 
@@ -20,10 +21,11 @@ const doctor: Command = {
     const entity = user.includes('.') ? user : `client.${user}`;
     const {view: found, findings} = clientView(process.env, {conf: invocation.values.get('conf'), entity});
     const keyring = invocation.values.get('keyring');
-    const view = {...found, socket: invocation.values.get('socket') ?? found.socket, keyrings: keyring === undefined ? found.keyrings : [keyring]};
+    const view = {...found, socket: invocation.values.get('socket') ?? found.socket, keys: keyring === undefined ? found.keys : {keyrings: [keyring]}};
+    const key = findKey(entity, view.keys);
     const all: Finding[] = [
       ...checkLibraries(process.env), ...checkPreload(process.env), ...checkCommands(process.env), ...findings, ...checkSocket(view.socket),
-      ...checkKey(entity, view.keyrings), ...await checkDaemon(view, entity),
+      key.finding, ...await checkDaemon(view, {entity, found: key.found}),
     ];
     invocation.print(all, (all) => all.map(({about, grade, text, advice}) => `${grade.padEnd(4)} ${about.padEnd(8)} ${text}${advice === undefined ? '' : `\n              -> ${advice}`}`));
     return all.some(({grade}) => grade === 'bad') ? exitCodes.failed : exitCodes.ok;
