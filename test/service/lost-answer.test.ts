@@ -1,6 +1,6 @@
 // A store whose answer to a commit is lost (an etcd that goes away at that moment): the commit may have been done. What was made for it
 // is then in use, and stays; where it was not done, nothing of it is left.
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -17,6 +17,7 @@ import type { Session } from '../../src/service/sessions.js';
 import { createSnapshot } from '../../src/service/snapshots.js';
 import { startRemoving } from '../../src/service/volumes.js';
 import { openSqliteStore } from '../../src/store/sqlite.js';
+import { backends, type TestBackend } from '../lib/backends.js';
 import { FarStore } from '../lib/far-store.js';
 import { startTestService, type TestService } from '../lib/service.js';
 
@@ -57,13 +58,13 @@ const operations: Readonly<Record<string, Operation>> = {
   },
 };
 
-async function cut(t: Test, name: string, kind: 'done' | 'not done'): Promise<void> {
+async function cut(t: Test, backend: TestBackend, name: string, kind: 'done' | 'not done'): Promise<void> {
   const operation = operations[name]!;
   // Each commit in turn is the one.
   for (let n = 1; ; n += 1) {
     const dir = mkdtempSync(join(tmpdir(), 'cbd-l-'));
     const far = new FarStore(openSqliteStore(join(dir, 'store.db')));
-    const s = await startTestService({ store: far, layerWorker: nativeLayerWorker });
+    const s = await startTestService({ store: far, layerWorker: nativeLayerWorker }, backend);
     const { session } = await s.session();
     await operation.prepare(s, session);
     const stop = startRemoving(s.ctx);
@@ -79,7 +80,7 @@ async function cut(t: Test, name: string, kind: 'done' | 'not done'): Promise<vo
     await stop();
     const findings = await checkRecords(s.ctx, { repair: false });
     t.strictSame(findings.map(({ about, problem }) => `${about}: ${problem}`), [], `commit ${n} (${outcome}): records and volumes agree`);
-    if (outcome === 'done') t.ok(readdirSync(s.volumes).length > 0);
+    if (outcome === 'done') t.ok(s.there.names().length > 0);
     await s.close();
     await far.close();
     rmSync(dir, { recursive: true, force: true });
@@ -89,6 +90,8 @@ async function cut(t: Test, name: string, kind: 'done' | 'not done'): Promise<vo
   }
 }
 
-for (const name of Object.keys(operations)) {
-  for (const kind of ['done', 'not done'] as const) t.test(`${name}: each commit in turn is ${kind}, and nobody hears of it`, (t) => cut(t, name, kind));
-}
+for (const backend of backends) t.test(`on ${backend}`, async (t) => {
+  for (const name of Object.keys(operations)) {
+    for (const kind of ['done', 'not done'] as const) await t.test(`${name}: each commit in turn is ${kind}, and nobody hears of it`, (t) => cut(t, backend, name, kind));
+  }
+});

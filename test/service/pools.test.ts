@@ -8,17 +8,18 @@ import { createPool, deletePool, getPool, listPools } from '../../src/service/po
 import { keys, type LayerRecord } from '../../src/service/records.js';
 import { finishRemoval } from '../../src/service/volumes.js';
 import { openSqliteStore } from '../../src/store/sqlite.js';
+import { backends, type TestBackend } from '../lib/backends.js';
 import { FarStore } from '../lib/far-store.js';
 import { startTestService, type TestService } from '../lib/service.js';
 
 const at = { pool: 1, namespace: '' };
 const refusal = (errno: string) => ({ name: 'ServiceError', errno });
 
-async function start(t: Test): Promise<TestService & { far: FarStore; log: string[] }> {
+async function start(t: Test, backend: TestBackend): Promise<TestService & { far: FarStore; log: string[] }> {
   const dir = mkdtempSync(join(tmpdir(), 'cbd-p-'));
   const far = new FarStore(openSqliteStore(join(dir, 'store.db')));
   const log: string[] = [];
-  const s = await startTestService({ store: far, log: (line) => { log.push(line); } });
+  const s = await startTestService({ store: far, log: (line) => { log.push(line); } }, backend);
   t.teardown(async () => {
     await s.close();
     await far.close();
@@ -37,9 +38,9 @@ function beforeCommit(far: FarStore, prefix: string, action: () => Promise<unkno
   };
 }
 
-t.test('an image cannot be made in a pool that is just gone', async (t) => {
+for (const backend of backends) t.test(`on ${backend} an image cannot be made in a pool that is just gone`, async (t) => {
   for (const prefix of ['intent/', 'layer/']) {
-    const s = await start(t);
+    const s = await start(t, backend);
     const { session } = await s.session();
     const outcomes: string[] = [];
     const note = (what: string) => (error: { errno?: string }) => { outcomes.push(`${what} ${error.errno ?? String(error)}`); };
@@ -52,16 +53,16 @@ t.test('an image cannot be made in a pool that is just gone', async (t) => {
   }
 });
 
-t.test('a pool in which an image is made at the last moment stays', async (t) => {
-  const s = await start(t);
+for (const backend of backends) t.test(`on ${backend} a pool in which an image is made at the last moment stays`, async (t) => {
+  const s = await start(t, backend);
   const { session } = await s.session();
   beforeCommit(s.far, 'pool/', () => createImage(s.ctx, session, { at, name: 'late', size: 4096, options: {} }));
   await t.rejects(deletePool(s.ctx, await getPool(s.ctx, 1)), refusal('EBUSY'));
   t.equal((await listPools(s.ctx)).length, 1);
 });
 
-t.test('a pool whose volume is still read stays until it is not', async (t) => {
-  const s = await start(t);
+for (const backend of backends) t.test(`on ${backend} a pool whose volume is still read stays until it is not`, async (t) => {
+  const s = await start(t, backend);
   const { session } = await s.session();
   await createImage(s.ctx, session, { at, name: 'a', size: 4096, options: {} });
   const [layer] = (await s.ctx.store.list({ prefix: keys.layers })).map(({ value }) => JSON.parse(value) as LayerRecord);
@@ -74,8 +75,8 @@ t.test('a pool whose volume is still read stays until it is not', async (t) => {
   t.strictSame(await listPools(s.ctx), []);
 });
 
-t.test('what cannot be removed is told once, not at every try', async (t) => {
-  const s = await start(t);
+for (const backend of backends) t.test(`on ${backend} what cannot be removed is told once, not at every try`, async (t) => {
+  const s = await start(t, backend);
   const { session } = await s.session();
   await createImage(s.ctx, session, { at, name: 'a', size: 4096, options: {} });
   const [layer] = (await s.ctx.store.list({ prefix: keys.layers })).map(({ value }) => JSON.parse(value) as LayerRecord);
@@ -86,8 +87,8 @@ t.test('what cannot be removed is told once, not at every try', async (t) => {
   unpin();
 });
 
-t.test('a volume whose pool is gone is named once, and forgotten', async (t) => {
-  const s = await start(t);
+for (const backend of backends) t.test(`on ${backend} a volume whose pool is gone is named once, and forgotten`, async (t) => {
+  const s = await start(t, backend);
   const intent = { pool: 99, volume: 'layer-0123456789abcdef', why: 'remove' } as const;
   await s.ctx.store.commit({ changes: [{ put: keys.intent(intent.volume), value: JSON.stringify(intent) }] });
   await finishRemoval(s.ctx, intent);
@@ -97,7 +98,7 @@ t.test('a volume whose pool is gone is named once, and forgotten', async (t) => 
 });
 
 t.test('a pool is made where the directory of the next number is somebody else\'s', async (t) => {
-  const s = await start(t);
+  const s = await start(t, 'local');
   await createPool(s.ctx, { name: 'mapped', backend: 'local', dir: 'pool-3' });
   const { dir } = await createPool(s.ctx, { name: 'next' });
   t.not(dir, 'pool-3');

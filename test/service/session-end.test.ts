@@ -20,6 +20,7 @@ import { removeImage } from '../../src/service/remove.js';
 import { sessionAdmin } from '../../src/service/session-admin.js';
 import { storedUsers } from '../../src/service/users.js';
 import { openSqliteStore } from '../../src/store/sqlite.js';
+import { backends, type TestBackend } from '../lib/backends.js';
 import { FarStore } from '../lib/far-store.js';
 import { RpcClient } from '../lib/rpc-client.js';
 import { startTestService, type TestService } from '../lib/service.js';
@@ -34,11 +35,11 @@ interface Far extends TestService {
 }
 
 /** The service on such a store, with its socket. */
-async function startFar(graceMs = 1000): Promise<Far> {
+async function startFar(backend: TestBackend, graceMs = 1000): Promise<Far> {
   const dir = mkdtempSync(join(tmpdir(), 'cbd-e-'));
   const far = new FarStore(openSqliteStore(join(dir, 'store.db')));
   const log: string[] = [];
-  const service = await startTestService({ store: far, log: (line) => { log.push(line); }, graceMs });
+  const service = await startTestService({ store: far, log: (line) => { log.push(line); }, graceMs }, backend);
   const { ctx } = service;
   const users = storedUsers(far);
   await users.write({ entity: 'client.admin', key: newKey(), caps: { mon: 'allow *', osd: 'allow *' }, owner: 'admin' });
@@ -78,8 +79,8 @@ async function writesTo(socket: string, name: string): Promise<RpcClient> {
   return other;
 }
 
-t.test('an image that is being opened when its session ends is not open afterwards', async (t) => {
-  const s = await startFar();
+for (const backend of backends) t.test(`on ${backend} an image that is being opened when its session ends is not open afterwards`, async (t) => {
+  const s = await startFar(backend);
   t.teardown(() => s.close());
   const { session } = await s.session();
   await createImage(s.ctx, session, { at, name: 'a', size: 4096, options: {} });
@@ -88,8 +89,8 @@ t.test('an image that is being opened when its session ends is not open afterwar
   await removeImage(s.ctx, { at, name: 'a' });
 });
 
-t.test('locks that are being taken when their session ends are not held afterwards', async (t) => {
-  const s = await startFar();
+for (const backend of backends) t.test(`on ${backend} locks that are being taken when their session ends are not held afterwards`, async (t) => {
+  const s = await startFar(backend);
   t.teardown(() => s.close());
   for (const take of [acquireLock, (ctx, open) => addLock(ctx, open, { cookie: 'c', tag: '', exclusive: true })] as (typeof acquireLock)[]) {
     const { session } = await s.session();
@@ -104,8 +105,8 @@ t.test('locks that are being taken when their session ends are not held afterwar
   }
 });
 
-t.test('a connection that ends while its session begins leaves none', async (t) => {
-  const s = await startFar();
+for (const backend of backends) t.test(`on ${backend} a connection that ends while its session begins leaves none`, async (t) => {
+  const s = await startFar(backend);
   t.teardown(() => s.close());
   const socket = connect(s.socket);
   await once(socket, 'connect');
@@ -117,8 +118,8 @@ t.test('a connection that ends while its session begins leaves none', async (t) 
   t.pass('it has ended');
 });
 
-t.test('a connection has one session, however fast it asks for more', async (t) => {
-  const s = await startFar();
+for (const backend of backends) t.test(`on ${backend} a connection has one session, however fast it asks for more`, async (t) => {
+  const s = await startFar(backend);
   t.teardown(() => s.close());
   const socket = connect(s.socket);
   let text = '';
@@ -136,8 +137,8 @@ t.test('a connection has one session, however fast it asks for more', async (t) 
   t.pass('and it ends with the connection');
 });
 
-t.test('after its goodbye a connection begins nothing more', async (t) => {
-  const s = await startFar();
+for (const backend of backends) t.test(`on ${backend} after its goodbye a connection begins nothing more`, async (t) => {
+  const s = await startFar(backend);
   t.teardown(() => s.close());
   const client = await RpcClient.open(s.socket);
   await client.call('session.close');
@@ -145,8 +146,8 @@ t.test('after its goodbye a connection begins nothing more', async (t) => {
   await client.die();
 });
 
-t.test('a store that is full when a client leaves does not end the daemon, and the client is gone', async (t) => {
-  const s = await startFar();
+for (const backend of backends) t.test(`on ${backend} a store that is full when a client leaves does not end the daemon, and the client is gone`, async (t) => {
+  const s = await startFar(backend);
   t.teardown(() => s.close());
   const client = await RpcClient.open(s.socket);
   const { session } = await s.session();
@@ -162,8 +163,8 @@ t.test('a store that is full when a client leaves does not end the daemon, and t
   await next.close();
 });
 
-t.test('a handle that its session does not take up again holds nobody up for longer than the grace time', async (t) => {
-  const s = await startFar(300);
+for (const backend of backends) t.test(`on ${backend} a handle that its session does not take up again holds nobody up for longer than the grace time`, async (t) => {
+  const s = await startFar(backend, 300);
   t.teardown(() => s.close());
   const client = await RpcClient.open(s.socket);
   const { session } = await s.session();
@@ -180,9 +181,9 @@ t.test('a handle that its session does not take up again holds nobody up for lon
   await other.close();
 });
 
-t.test('a handle that its session says it has no more is closed at once; those that it names are waited for', async (t) => {
+for (const backend of backends) t.test(`on ${backend} a handle that its session says it has no more is closed at once; those that it names are waited for`, async (t) => {
   // Nobody waits for an hour: what is not closed at once here ends the test by its own time.
-  const s = await startFar(3_600_000);
+  const s = await startFar(backend, 3_600_000);
   t.teardown(() => s.close());
   const client = await RpcClient.open(s.socket);
   const { session } = await s.session();
@@ -203,8 +204,8 @@ t.test('a handle that its session says it has no more is closed at once; those t
   await other.close();
 });
 
-t.test('a session that the administrator ends is cut off', async (t) => {
-  const s = await startFar();
+for (const backend of backends) t.test(`on ${backend} a session that the administrator ends is cut off`, async (t) => {
+  const s = await startFar(backend);
   t.teardown(() => s.close());
   const client = await RpcClient.open(s.socket);
   await sessionAdmin(s.ctx).kill(client.sessionId);
