@@ -16,6 +16,7 @@ import { maintenanceMethods } from './rpc/maintenance.js';
 import { nativeLayerWorker } from './native/layer-worker.js';
 import type { Methods } from './rpc/method.js';
 import { imageMethods } from './rpc/methods/images.js';
+import { withHeaderUpdates } from './rpc/methods/header-updates.js';
 import { withLockTakers } from './rpc/methods/lock-takers.js';
 import { monMethods } from './rpc/methods/mon.js';
 import { objectMethods } from './rpc/methods/objects.js';
@@ -136,7 +137,7 @@ function allMethods(cluster: Cluster, about: { config: Config; stop: () => void 
   const adminRpc: Methods = Object.fromEntries([...admin].map(([name, method]) => [
     name, async ({ identity, params }) => ({ result: (await method(identity, params.fields)) as object }),
   ]));
-  const rbd = withWelcome({ ...withLockTakers({ ...imageMethods, ...snapshotMethods }), ...objectMethods, ...poolMethods, ...trashMethods });
+  const rbd = withWelcome({ ...withHeaderUpdates(withLockTakers({ ...imageMethods, ...snapshotMethods })), ...objectMethods, ...poolMethods, ...trashMethods });
   return { ...rbd, ...monMethods(cluster, rbd), ...adminRpc };
 }
 

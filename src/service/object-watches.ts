@@ -3,7 +3,7 @@
 import type { Context } from './context.js';
 import { ServiceError } from './errors.js';
 import { objectKeys } from './object-records.js';
-import type { At } from './records.js';
+import { keys, type At, type ImageRef } from './records.js';
 import type { Session } from './sessions.js';
 
 interface Watch {
@@ -48,7 +48,7 @@ export class ObjectWatches {
   /** ENOENT where there is no such object. Watching again with the same handle is the same watch. */
   async watch(ctx: Context, session: Session, request: { at: At; name: string; handle: number }): Promise<void> {
     const key = objectKeys.object(request.at, request.name);
-    await requireObject(ctx, key, request.name);
+    await requireObject(ctx, request);
     ctx.sessions.requireLive(session);
     this.watches.set(idOf(session, request.handle), { session, handle: request.handle, key });
   }
@@ -76,10 +76,23 @@ export class ObjectWatches {
     }
   }
 
+  /** Tells who watches the image's header that it changed, and waits for nobody. */
+  headerChanged(ctx: Context, image: ImageRef, session: Session): void {
+    if (this.headerWatchersOf(image).length === 0) return;
+    const [at, name] = [{ pool: image.pool, namespace: image.namespace }, headerOf(image)];
+    this.notify(ctx, { at, name, payload: headerUpdate, timeoutMs: updateTimeoutMs, session })
+      .catch((error: unknown) => ctx.log(`who watches image ${image.id} could not be told of a change: ${String(error)}`));
+  }
+
+  headerWatchersOf(image: ImageRef): { session: Session; handle: number }[] {
+    const key = objectKeys.object(image, headerOf(image));
+    return [...this.watches.values()].filter((watch) => watch.key === key);
+  }
+
   /** Tells every watcher at once and gathers what they answer. ENOENT where there is no such object. */
   async notify(ctx: Context, request: NotifyRequest): Promise<NotifyAnswer> {
     const key = objectKeys.object(request.at, request.name);
-    await requireObject(ctx, key, request.name);
+    await requireObject(ctx, request);
     this.lastNotify += 1;
     const notifyId = this.lastNotify;
     const told = [...this.watches.values()].filter((watch) => watch.key === key);
@@ -97,10 +110,21 @@ export class ObjectWatches {
   }
 }
 
+/** What librbd encodes for a HeaderUpdate: a version, the length of what follows, the number of the operation. */
+const headerUpdate = Buffer.from('07010400000003000000', 'hex').toString('base64');
+const headerPrefix = 'rbd_header.';
+/** How long librbd lets a watcher take. */
+const updateTimeoutMs = 10_000;
+
+const headerOf = ({ id }: { id: string }): string => `${headerPrefix}${id}`;
+
 const idOf = (session: Session, handle: number): string => `${session.id}/${handle}`;
 
-async function requireObject(ctx: Context, key: string, name: string): Promise<void> {
-  if (!await ctx.store.get(key)) throw new ServiceError('ENOENT', `there is no object ${name}`);
+/** An image's header can be watched and notified, though nothing is kept under its name. */
+async function requireObject(ctx: Context, { at, name }: { at: At; name: string }): Promise<void> {
+  if (await ctx.store.get(objectKeys.object(at, name))) return;
+  const isHeader = name.startsWith(headerPrefix) && await ctx.store.get(keys.image({ ...at, id: name.slice(headerPrefix.length) }));
+  if (!isHeader) throw new ServiceError('ENOENT', `there is no object ${name}`);
 }
 
 /** What a watcher acknowledged with; undefined where it did not in time. */

@@ -122,7 +122,8 @@ export async function closeImage(ctx: Context, open: OpenImage): Promise<void> {
 
 /** RBD's watchers: who has it open other than read-only. */
 export function watchersOf(ctx: Context, open: OpenImage): { address: string; id: number; cookie: number }[] {
-  return ctx.sessions.watchersOf(open.image).map(({ session, handle }) => ({ address: session.address, id: session.id, cookie: handle }));
+  const watchers = [...ctx.sessions.watchersOf(open.image), ...ctx.objectWatches.headerWatchersOf(open.image)];
+  return watchers.map(({ session, handle }) => ({ address: session.address, id: session.id, cookie: handle }));
 }
 
 /** Notes that data was read or written. The intervals are the client's business (rbd_atime_update_interval). */

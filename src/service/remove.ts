@@ -21,7 +21,7 @@ export async function removeImage(ctx: Context, request: { at: At; name: string;
 
 /** EBUSY where the image cannot be removed just now. */
 export function requireUnused(ctx: Context, image: ImageRecord): void {
-  const [watcher] = ctx.sessions.watchersOf(image);
+  const [watcher] = [...ctx.sessions.watchersOf(image), ...ctx.objectWatches.headerWatchersOf(image)];
   if (watcher) throw new ServiceError('EBUSY', `image ${image.name} is open at ${watcher.session.address}`);
 }
 

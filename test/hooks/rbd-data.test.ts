@@ -149,7 +149,10 @@ for (const backend of backends) t.test(`on ${backend}`, {timeout: 120_000}, asyn
     });
     await said(/press enter to exit/);
     t.equal((await rbd(['resize', 'im1', '-s', '17M', '--no-progress'])).code, 0);
-    await said(/^im1 received notification: notify_id=1, cookie=\d+, notifier_id=0, bl\.length=0$/m);
+    await said(/^im1 received notification: notify_id=[1-9]\d*, cookie=[1-9]\d*, notifier_id=[1-9]\d*, bl\.length=10, notify_op=HeaderUpdate$/m);
+    const cookie = /cookie=(\d+)/.exec(text)?.[1];
+    t.match(await rbd(['status', 'im1']), {stdout: new RegExp(`client\\.\\d+ cookie=${cookie}\n`)}, 'it is the one watcher that others see');
+    t.match(await rbd(['rm', 'im1', '--no-progress']), {code: 16, stderr: /image still has watchers/}, 'and who removes the image must wait for it');
     child.stdin.write('\n');
     const [code] = await once(child, 'exit') as [number | null];
     t.equal(code, 0);
