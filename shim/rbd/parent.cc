@@ -9,13 +9,13 @@ namespace cbd::rbd {
 
 namespace {
 
-// Runs `body(parent)`; -ENOENT where the image has none.
+// Runs `body(parent)`; -ENOENT where the image has none, or shows nothing of it since it was shrunk to no bytes.
 template <class Body>
 int with_parent(rbd_image_t image, Body&& body) {
   return guarded([&]() -> int {
     if (image == nullptr) return -EINVAL;
     auto state = Image::from(image)->state();
-    return state->parent ? body(*state->parent) : -ENOENT;
+    return state->parent && state->parent->overlap > 0 ? body(*state->parent) : -ENOENT;
   });
 }
 

@@ -18,6 +18,7 @@ export async function acquireLock(ctx: Context, open: OpenImage): Promise<number
   await requireFeature(ctx, open.image);
   open.managesLock = true;
   if (open.readOnly || open.snapId !== null) throw new ServiceError('EINVAL', 'a read-only handle has no exclusive lock');
+  await allNoted(ctx, open.image);
   await transact(ctx.store, async (tx) => {
     const held = await tx.get<ExclusiveLockRecord>(keys.exclusiveLock(open.image));
     if (await isLocked(ctx, await imageById(ctx, open.image))) throw new ServiceError('EROFS', 'the image has an advisory lock');
@@ -26,6 +27,9 @@ export async function acquireLock(ctx: Context, open: OpenImage): Promise<number
     tx.put(keys.exclusiveLock(open.image), record);
   }, { survives: 'process-death' });
   const serial = ctx.nextSerial();
+  // Who wrote last has it no more, also when it is free again; he is told below, as all others are.
+  const writer = ctx.sessions.writerOf(open.image);
+  if (writer !== undefined && writer !== open) ctx.sessions.dropWriter(writer);
   // It may have been closed, or its session ended, while it waited for the store: what it held was released without this.
   if (!ctx.sessions.isOpen(open)) {
     await dropExclusiveLock(ctx, open);

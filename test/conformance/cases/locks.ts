@@ -465,6 +465,28 @@ export const locks: Case[] = [
     },
   },
   {
+    name: 'who wrote before another asked for the lock does not have it again when that one gives it back',
+    run: async (c) => {
+      const [one, two] = [await c.fresh('i'), await c.open('i', { as: 'img2' })];
+      const both = async (): Promise<void> => { c.note({ one: await quietOwner(c, one), two: await quietOwner(c, two) }); };
+      await c.write(one, 0, 512, 1);
+      await c.call('rbd_lock_acquire', two, 0);
+      await both();
+      await c.call('rbd_lock_release', two);
+      await both();
+      await owners(c, one);
+      await c.call('rbd_lock_exclusive', two, 'ck');
+      await c.call('rbd_unlock', two, 'ck');
+      await c.call('rbd_metadata_set', two, 'k', 'v');
+      await both();
+      await c.call('rbd_flush', one);
+      await c.call('rbd_lock_release', two);
+      await c.call('rbd_flush', one);
+      await both();
+      await c.close(one, two);
+    },
+  },
+  {
     name: 'an image in the trash whose lock was asked for: what its removal says, with snapshots and without',
     run: async (c) => {
       const one = await c.fresh('i');

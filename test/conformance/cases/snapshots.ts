@@ -380,6 +380,42 @@ export const snapshots: Case[] = [
       }
     },
   },
+  ...[1, 2].map((format): Case => ({
+    name: `a clone of format ${format} that was shrunk to no bytes shows no parent, and is its child all the same`,
+    run: async (c) => {
+      const image = await c.fresh('p', 8 * MiB);
+      await c.need('rbd_snap_create', image, 's');
+      if (format === 1) await c.need('rbd_snap_protect', image, 's');
+      await clone(c, 'c', { format });
+      const child = await c.open('c', { as: 'child' });
+      const parent = async (): Promise<void> => {
+        await c.get('rbd_get_overlap', child, 'overlap');
+        const name = new Bytes('name', Buffer.alloc(64));
+        await c.call('rbd_get_parent_info', child, null, 0, name, 64, null, 0);
+        const [spec, snap] = [new Bytes('spec', Buffer.alloc(linkedImageSpec.size)), new Bytes('snap', Buffer.alloc(snapSpec.size))];
+        if (await c.call('rbd_get_parent', child, spec, snap) === 0) {
+          await c.silent('rbd_linked_image_spec_cleanup', spec);
+          await c.silent('rbd_snap_spec_cleanup', snap);
+        }
+        const max = new Out('max', 'u64', 8);
+        const list = new Bytes('children', Buffer.alloc(8 * linkedImageSpec.size));
+        await c.call('rbd_list_children3', image, list, max);
+        c.show(max);
+        await c.silent('rbd_linked_image_spec_list_cleanup', list, max.value);
+      };
+      await parent();
+      await c.call('rbd_resize', child, 0);
+      await parent();
+      await c.call('rbd_resize', child, 4 * MiB);
+      await parent();
+      if (format === 1) await c.call('rbd_snap_unprotect', image, 's');
+      await c.call('rbd_flatten', child);
+      await parent();
+      if (format === 1) await c.call('rbd_snap_unprotect', image, 's');
+      await c.call('rbd_flatten_with_progress', child, c.callback('progress', 'int', ['u64', 'u64', 'ptr'], () => 0), null);
+      await c.close(child, image);
+    },
+  })),
   {
     name: 'a snapshot of no bytes is not cloned, with either format',
     run: async (c) => {
