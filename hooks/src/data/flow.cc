@@ -62,7 +62,10 @@ struct WriteFlow::Piece {
   Buffers::Buffer buffer;
   const char* data;
   size_t length;
+  int weight;
 };
+
+int WriteFlow::weight(size_t length) { return static_cast<int>(std::clamp<size_t>(length / kSmallest, 1, kLarge)); }
 
 void WriteFlow::done(rbd_completion_t completion, void* context) {
   std::unique_ptr<Piece> piece(static_cast<Piece*>(context));
@@ -71,18 +74,23 @@ void WriteFlow::done(rbd_completion_t completion, void* context) {
   WriteFlow* flow = piece->flow;
   std::lock_guard<std::mutex> hold(flow->lock_);
   if (result < 0 && flow->error_ == 0) flow->error_ = result;
-  ++flow->free_;
+  flow->free_ += piece->weight;
   --flow->flying_;
-  flow->changed_.notify_all();
+  if (flow->flying_ == 0 || (flow->wanted_ != 0 && flow->free_ >= flow->wanted_)) flow->changed_.notify_all();
 }
 
 int WriteFlow::start(Piece* given, const std::function<int(Piece*)>& submit) {
   std::unique_ptr<Piece> piece(given);
   {
     std::unique_lock<std::mutex> hold(lock_);
-    changed_.wait(hold, [&] { return free_ > 0; });
+    if (free_ < given->weight) {
+      // Not for every small one that ends.
+      wanted_ = std::max(given->weight, all_ / 4);
+      changed_.wait(hold, [&] { return free_ >= wanted_; });
+      wanted_ = 0;
+    }
     if (error_ != 0) return error_;
-    --free_;
+    free_ -= given->weight;
     ++flying_;
   }
   int result = submit(piece.get());
@@ -91,7 +99,7 @@ int WriteFlow::start(Piece* given, const std::function<int(Piece*)>& submit) {
     return 0;
   }
   std::lock_guard<std::mutex> hold(lock_);
-  ++free_;
+  free_ += piece->weight;
   --flying_;
   if (error_ == 0) error_ = result;
   return result;
@@ -99,7 +107,7 @@ int WriteFlow::start(Piece* given, const std::function<int(Piece*)>& submit) {
 
 int WriteFlow::write(uint64_t offset, Buffers::Buffer buffer, size_t from, size_t length) {
   const char* data = buffer.get() + from;
-  return start(new Piece{this, std::move(buffer), data, length}, [&](Piece* own) {
+  return start(new Piece{this, std::move(buffer), data, length, weight(length)}, [&](Piece* own) {
     rbd_completion_t completion;
     int result = rbd_aio_create_completion(own, done, &completion);
     if (result < 0) return result;
@@ -110,7 +118,7 @@ int WriteFlow::write(uint64_t offset, Buffers::Buffer buffer, size_t from, size_
 }
 
 int WriteFlow::zero(uint64_t offset, uint64_t length) {
-  return start(new Piece{this, {}, nullptr, 0}, [&](Piece* own) {
+  return start(new Piece{this, {}, nullptr, 0, kLarge}, [&](Piece* own) {
     rbd_completion_t completion;
     int result = rbd_aio_create_completion(own, done, &completion);
     if (result < 0) return result;

@@ -37,10 +37,10 @@ class Buffers {
   std::shared_ptr<Free> free_;
 };
 
-// Up to `depth` requests in flight. Buffers live until their requests are done.
+// Up to `depth` large requests in flight, or so many small ones that they come to as much. Buffers live until their requests are done.
 class WriteFlow {
  public:
-  WriteFlow(rbd_image_t image, int depth) : image_(image), free_(depth) {}
+  WriteFlow(rbd_image_t image, int depth) : image_(image), all_(depth * kLarge), free_(all_) {}
   ~WriteFlow() { drain(); }
 
   // Waits for a place, then writes `length` bytes of `buffer` from `from` on. 0 or the first -errno of any request so far.
@@ -52,13 +52,20 @@ class WriteFlow {
 
  private:
   struct Piece;
+  // A request of less than this is a part of a large one: small ones wait for the disk, which takes many of them at once.
+  static constexpr int kLarge = 16;
+  static constexpr size_t kSmallest = 16 << 10;
+
+  static int weight(size_t length);
   static void done(rbd_completion_t completion, void* piece);
   int start(Piece* piece, const std::function<int(Piece*)>& submit);
 
   rbd_image_t image_;
-  std::mutex lock_;  // guards the three below
+  const int all_;
+  std::mutex lock_;  // guards what is below
   std::condition_variable changed_;
   int free_;
+  int wanted_ = 0;  // what must be free before the waiter is woken
   int flying_ = 0;
   int error_ = 0;
 };
