@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { CurvebsBackend, type CurvebsOptions } from '../../src/backend/curvebs/curvebs.js';
 import { MdsClient } from '../../src/backend/curvebs/mds.js';
-import { decodeComponent, decodeOwner, directoryPath, encodeComponent, encodeOwner, nebdName, openedName } from '../../src/backend/curvebs/names.js';
+import { decodeComponent, decodeOwner, directoryPath, encodeComponent, encodeOwner, nebdName, nextName, openedName } from '../../src/backend/curvebs/names.js';
 import { NebdSession } from '../../src/backend/curvebs/nebd.js';
 import { ServiceError } from '../../src/service/errors.js';
 import { Cluster, DEFAULT_ROOT_PASSWORD, type ClusterOptions } from './cluster.js';
@@ -226,6 +226,50 @@ t.test('what a dead client left open is closed, and its volume can be removed at
   test.same(backend.openVolumes(), []);
   await backend.removeVolume(place, 'layer-1');
   test.equal(access.driver, 'nebd');
+});
+
+t.test('what a dead client has open under its next names is closed with the first', async (test) => {
+  const { cluster } = await setUp(test);
+  let now = 0;
+  const backend = backendOn(cluster, { closingMs: 200, now: () => now });
+  await backend.createDirectory(place);
+  // From then on no session can be of an earlier daemon's time.
+  now = 60_000;
+  const names = async (volume: string): Promise<string[]> => {
+    await backend.createVolume(place, volume, 10 * GIB);
+    await backend.openVolume(place, volume, { writable: true, session: 5, handle: 1, pid: 4711 });
+    const { name } = backend.openVolumes()[0]!;
+    const all = [name, nextName(name), nextName(nextName(name))];
+    test.strictSame(all.map((each) => /-4711\.(\d)\//.exec(each)?.[1]), ['0', '1', '2']);
+    return all;
+  };
+  const openAs = async (opened: readonly string[]): Promise<number[]> => {
+    const client = await NebdSession.connect(cluster.nebdSocket, PATIENT_MS);
+    const fds: number[] = [];
+    for (const name of opened) fds.push((await client.open(name)).fd);
+    client.close();
+    return fds;
+  };
+
+  const old = await names('old');
+  await openAs(old.slice(0, 2));
+  now += 60_000;
+  await backend.closeVolumes(5);
+  test.same(cluster.nebd.names(), [], 'where the volume was given so long ago that there may be a second one');
+
+  await openAs((await names('young')).slice(0, 1));
+  const opens = (): number => cluster.nebdServer.counts.get('OpenFile') ?? 0;
+  const before = opens();
+  await backend.closeVolumes(5);
+  test.same([cluster.nebd.names(), opens() - before], [[], 1], 'a second name is not tried where there can be none');
+
+  const wedged = await names('wedged');
+  const fds = (await openAs(wedged)).slice(0, 2);
+  cluster.faults.holdUntil = ({ method, fd }) => (method === 'CloseFile' && fds.includes(fd) ? new Promise(() => undefined) : undefined);
+  await backend.closeVolumes(5);
+  test.same(cluster.nebd.names().sort(), wedged.slice(0, 2), 'and the third where neither the first nor the second is closed');
+  delete cluster.faults.holdUntil;
+  await backend.close();
 });
 
 t.test('a session is given the same names by a restarted daemon, which so can close what it finds', async (test) => {

@@ -3,6 +3,8 @@
 
 import { join } from 'node:path';
 import t from 'tap';
+import { commands } from '../../src/cli/commands.js';
+import { run as runCommand } from '../../src/cli/run.js';
 import { startTestDaemonIn } from '../lib/daemon.js';
 import type { RpcClient } from '../lib/rpc-client.js';
 import { run, startAll } from './stack.js';
@@ -101,6 +103,10 @@ t.test('the administrator sees which volumes a session has open in nebd-server, 
   };
   t.match(await view(), { images: ['volumes/disk'], volumes: [{ path: /^\/volumes\/layer-/, name: new RegExp(`^cbd:cbd2rbd-.*-${client.sessionId}-1\\.0-${process.pid}\\.0//volumes/layer-.*_cinder_:$`) }] });
   t.equal((await admin.call('admin.status'))['openVolumes'], 1);
+  let printed = '';
+  t.equal(await runCommand(commands, ['--dir', stack.daemon.dir, '--socket', stack.daemon.socket, 'session', 'ls'], { stdout: (text) => { printed += text; }, stderr: t.comment }), 0);
+  t.match(printed, /^ID .* IMAGES +VOLUMES$/m);
+  t.match(printed, new RegExp(`^${client.sessionId} .* volumes/disk +/volumes/layer-\\S+$`, 'm'), 'also where a person reads it');
   await client.call('image.close', { handle: 1 });
   t.match(await view(), { images: [], volumes: [] });
   client.close();

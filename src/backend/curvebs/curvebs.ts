@@ -7,7 +7,7 @@ import type { Backend, ByteRange, Capacity, DirectoryUsage, OpenVolume, Place, V
 import { fence } from './fence.js';
 import { Leftovers, type Leftover } from './leftovers.js';
 import { MdsClient, ROOT, isStatus, type FileInfo } from './mds.js';
-import { decodeComponent, directoryPath, encodeComponent, encodeOwner, nebdName, openedName, readNebdName } from './names.js';
+import { decodeComponent, directoryPath, encodeComponent, encodeOwner, nebdName, nextName, openedName, readNebdName } from './names.js';
 import { findAllocated, isClone } from './segments.js';
 import { makeSnapshot } from './snapshotclone.js';
 import { zeroTail } from './zero-tail.js';
@@ -38,6 +38,8 @@ export interface CurvebsOptions {
   readonly log: (line: string) => void;
   /** How long the closing of what a dead process had open is waited for before its volume is fenced. */
   readonly closingMs?: number;
+  /** Milliseconds of a clock that only goes forward, by which second names are looked for. */
+  readonly now?: () => number;
   /** Absent: what a killed daemon had open stays so for half a minute. */
   readonly ownNames?: OwnNames;
 }
@@ -60,6 +62,13 @@ interface Given {
   /** 0: not known. */
   readonly pid: number;
   readonly writable: boolean;
+  /** When, by `now`; -Infinity where an earlier daemon may have given it. */
+  readonly since: number;
+}
+
+/** What a dead client may have open, and what it would have taken after that. */
+interface NamedLeftover extends Leftover {
+  readonly next: () => NamedLeftover[];
 }
 
 /** The session number of the daemon's own work. */
@@ -67,6 +76,11 @@ const OWN_SESSION = 0;
 
 /** A file that has I/O under way is closed when that ends; it is not waited for longer than this. */
 const CLOSING_MS = 3000;
+
+/** A client whose requests get no answer for a minute tries the volume under its next name (shim/block/nebd_connection.h, Times::silence). */
+const SECOND_NAME_MS = 60_000;
+/** A dead client is not looked for under more names than these: each takes minutes without an answer. */
+const MOST_NAMES = 3;
 
 export class CurvebsBackend implements Backend {
   readonly kind = 'curvebs';
@@ -80,11 +94,15 @@ export class CurvebsBackend implements Backend {
   private readonly given = new Map<number, Given[]>();
   private readonly host = hostname().replace(/[^A-Za-z0-9.-]/g, '') || 'host';
   private readonly leftovers: Leftovers;
+  private readonly now: () => number;
+  private readonly begun: number;
   private known: { capacity: Capacity; at: number } | undefined;
 
   constructor(private readonly options: CurvebsOptions) {
     const { mds, rootPassword, timeoutMs, owner } = options;
     this.clientSocket = options.nebdSocket;
+    this.now = options.now ?? (() => performance.now());
+    this.begun = this.now();
     // A slash in a pool's name makes no directory within a directory.
     this.defaults = { owner, dir: (pool) => `/${pool.replaceAll('/', '%2F')}` };
     this.mds = new MdsClient({ addresses: mds, timeoutMs, ...(rootPassword === undefined ? {} : { rootPassword }) });
@@ -105,7 +123,7 @@ export class CurvebsBackend implements Backend {
     const names = (await own?.list() ?? []).filter((name) => name.startsWith(`cbd:cbd2rbd-${this.host}-`));
     const left = names.flatMap((name): Leftover[] => {
       const opens = readNebdName(name);
-      return opens ? [{ name, ...opens, mayWrite: true, isOwn: true }] : [];
+      return opens ? [{ name, ...opens, mayWrite: true, isOwn: true }, { name: nextName(name), ...opens, mayWrite: true, isOwn: true }] : [];
     });
     const closed = await this.leftovers.close(left);
     for (const { name } of closed) await own?.remove(name);
@@ -232,7 +250,7 @@ export class CurvebsBackend implements Backend {
     const file = nebdName(token, path, owner);
     if (as.session === OWN_SESSION) await this.options.ownNames?.add(openedName(file, process.pid));
     const given = (this.given.get(as.session) ?? []).filter((each) => each.file !== file);
-    this.given.set(as.session, [...given, { handle: as.handle, path, owner, file, pid: as.pid ?? 0, writable: as.writable }]);
+    this.given.set(as.session, [...given, { handle: as.handle, path, owner, file, pid: as.pid ?? 0, writable: as.writable, since: this.givenSince() }]);
     const blockSize = info.blocksize === 512 ? 512 : 4096;
     return { driver: 'nebd', socket: this.options.nebdSocket, file, size: info.length, blockSize };
   }
@@ -253,8 +271,20 @@ export class CurvebsBackend implements Backend {
     const path = volume && this.volumePath(volume.place, volume.name)[0];
     this.keep(session, path === undefined ? [] : given.filter((each) => each.path !== path));
     const left = given.filter((each) => each.pid > 0 && (path === undefined || each.path === path));
-    // The one volume that is named was taken from the session by a fence.
-    await this.leftovers.close(left.map((each) => ({ name: openedName(each.file, each.pid), path: each.path, owner: each.owner, mayWrite: each.writable && path === undefined, isOwn: false })));
+    // (The one volume that is named was taken from the session by a fence.)
+    const tried = new Set<string>();
+    const named = (each: Given, count: number): NamedLeftover => ({
+      name: openedName(each.file, each.pid, count), path: each.path, owner: each.owner, mayWrite: each.writable && path === undefined, isOwn: false,
+      next: () => (count + 1 < MOST_NAMES ? [named(each, count + 1)] : []),
+    });
+    const isOld = ({ since }: Given): boolean => this.now() - since >= SECOND_NAME_MS;
+    let open = left.flatMap((each) => (isOld(each) ? [named(each, 0), named(each, 1)] : [named(each, 0)]));
+    // What is not closed in time gets no answers any more, and that is what makes a client take the next name.
+    while (open.length > 0) {
+      for (const { name } of open) tried.add(name);
+      const closed = new Set<Leftover>(await this.leftovers.close(open));
+      open = open.filter((each) => !closed.has(each)).flatMap(({ next }) => next()).filter(({ name }) => !tried.has(name));
+    }
   }
 
   /** The volumes that sessions on this host have open, and under which names nebd-server knows them. */
@@ -300,6 +330,12 @@ export class CurvebsBackend implements Backend {
   async close(): Promise<void> {
     this.mds.close();
     this.leftovers.end();
+  }
+
+  /** Sessions that an earlier daemon knew come back soon after this one began. */
+  private givenSince(): number {
+    const now = this.now();
+    return now - this.begun < SECOND_NAME_MS ? -Infinity : now;
   }
 
   private async createOne(path: string, owner: string): Promise<void> {

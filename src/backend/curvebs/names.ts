@@ -85,8 +85,16 @@ export function readNebdName(name: string): { path: string; owner: string } | un
   return match ? { path: match[1]!, owner: match[2]! } : undefined;
 }
 
-/** The name under which a client's process of that id has opened `name` (shim/block/nebd_file.cc, make_name). */
-export function openedName(name: string, pid: number): string {
+/**
+ * The name under which a client's process of that id has opened `name` (shim/block/nebd_file.cc, make_name): the first one, or that which it takes
+ * after so many were answered no more.
+ */
+export function openedName(name: string, pid: number, count = 0): string {
   const slash = name.indexOf('/');
-  return `${name.slice(0, slash)}-${pid}.0${name.slice(slash)}`;
+  return `${name.slice(0, slash)}-${pid}.${count}${name.slice(slash)}`;
+}
+
+/** The one that is taken after a name of openedName's was answered no more. */
+export function nextName(opened: string): string {
+  return opened.replace(/^(cbd:[^/]*\.)(\d+)\//, (_, before: string, count: string) => `${before}${Number(count) + 1}/`);
 }

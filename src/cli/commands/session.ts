@@ -6,13 +6,14 @@ const list: Command = {
   name: 'session ls',
   usage: '',
   takes: {least: 0, most: 0},
-  summary: 'List connected clients and the images that they have open',
+  summary: 'List connected clients, the images that they have open, and which volumes that makes nebd-server have open on this host',
   examples: ['cbd2rbd session ls', 'cbd2rbd session ls --json'],
   run: async (invocation) => {
     const {sessions} = await (await invocation.daemon()).call('admin.session.list') as {sessions: SessionView[]};
     invocation.print(sessions, (sessions) => table(
-        ['ID', 'USER', 'PROGRAM', 'PID', 'UID', 'IMAGES'],
-        sessions.map((session) => [String(session.id), session.entity, session.program, String(session.pid), String(session.uid), session.images.join(' ')])));
+        ['ID', 'USER', 'PROGRAM', 'PID', 'UID', 'IMAGES', 'VOLUMES'],
+        sessions.map((session) => [String(session.id), session.entity, session.program, String(session.pid), String(session.uid), session.images.join(' '),
+          session.volumes.map(({path}) => path).join(' ')])));
     return 0;
   },
 };
