@@ -132,10 +132,10 @@ int diff_whole(Image& image, const Walk& walk) {
 }
 
 // The first look at the whole objects of an image with fast-diff brings the real library's automatic lock where nobody has it; a handle tries
-// that once (as 16.2.15 does it, shown by test/conformance/cases/locks.ts). Where it cannot be had the look goes on without it.
-void take_free_lock(Image& image) {
+// that once (as 16.2.15 does it, shown by test/conformance/cases/locks.ts).
+void look_with_lock(Image& image) {
   const bool has_map = (image.state()->features & RBD_FEATURE_FAST_DIFF) != 0;
-  if (has_map && !image.is_read_only() && image.lacks_lock() && image.is_first_look()) image.call("image.use", Json::object());
+  if (has_map && !image.is_read_only() && image.lacks_lock() && image.is_first_look()) image.take_free_lock();
 }
 
 // `find(state)` gives the older snapshot, null for none (then `is_from_nothing`).
@@ -151,7 +151,7 @@ int diff(rbd_image_t handle, bool is_from_nothing, Find&& find, Walk walk) {
     if (from != nullptr && state->snap_id && from->id > *state->snap_id) return -EINVAL;
     if (int error = clip(image, walk.offset, walk.length)) return error;
     if (from != nullptr && state->snap_id && from->id == *state->snap_id) return 0;
-    if (from == nullptr && walk.whole_object) take_free_lock(image);
+    if (from == nullptr && walk.whole_object) look_with_lock(image);
     walk.object = uint64_t{1} << state->order;
     walk.shows_zeroes = from != nullptr;
     const bool inherits = std::any_of(state->layers.begin(), state->layers.end(),

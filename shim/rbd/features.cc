@@ -104,7 +104,10 @@ int rbd_update_features(rbd_image_t image, uint64_t features, uint8_t enabled) {
     if (image == nullptr || features == 0 || !is_known(features)) return -EINVAL;
     Image& open = *Image::from(image);
     if (open.is_read_only()) return -EROFS;
-    return open.change("image.features", {{"features", features}, {"enabled", enabled != 0}}).error;
+    const int error = open.change("image.features", {{"features", features}, {"enabled", enabled != 0}}).error;
+    // librbd finds out under the automatic lock that another feature needs this one.
+    if (error == -EINVAL && enabled == 0 && (features & RBD_FEATURE_EXCLUSIVE_LOCK) != 0) open.take_free_lock();
+    return error;
   });
 }
 

@@ -364,6 +364,10 @@ void Image::forget_lock(uint64_t serial) {
   set_managed_lock(ManagedLock::none, serial);
 }
 
+void Image::take_free_lock() {
+  if (!is_read_only() && lacks_lock()) call("image.use", Json::object());
+}
+
 // A state that was made before may come after, and one that was made after may have come.
 void Image::set_managed_lock(ManagedLock lock, uint64_t serial) {
   change_state([&](ImageState& state) {

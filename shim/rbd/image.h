@@ -124,6 +124,8 @@ class Image : public control::Listener, public CompletionOwner, public control::
   bool is_first_look() { return !has_looked_.exchange(true); }
   // Who has the managed lock, as the daemon said at `serial`; 0 where it says no serial.
   void set_managed_lock(ManagedLock lock, uint64_t serial);
+  // Takes the automatic lock, if the handle may write and nobody has it; what it is taken for goes on without it.
+  void take_free_lock();
   // The lock was given back: the next write takes it anew.
   void forget_lock(uint64_t serial);
 

@@ -50,6 +50,13 @@ int with_snap_id(rbd_image_t handle, uint64_t id, Body&& body) {
   });
 }
 
+// librbd finds out under the automatic lock that a snapshot is protected: the lock comes though nothing is removed.
+int remove_snap(Image& image, Json params, const std::function<int(uint64_t, uint64_t)>& progress) {
+  const int error = image.change("snap.remove", std::move(params), progress).error;
+  if (error == -EBUSY) image.take_free_lock();
+  return error;
+}
+
 int set_snap(rbd_image_t handle, const Json& id) {
   Image& image = *Image::from(handle);
   // The head leaves the handle's chain: what was written to it must be on its volume before.
@@ -82,7 +89,9 @@ int rbd_snap_create2(rbd_image_t image, const char* snap_name, uint32_t flags, l
 }
 
 // -ENOENT, -EBUSY while it is protected or has children.
-int rbd_snap_remove(rbd_image_t image, const char* snapname) { return call_named(image, "snap.remove", snapname); }
+int rbd_snap_remove(rbd_image_t image, const char* snapname) {
+  return with_writable(image, [&](Image& open) { return snapname == nullptr ? -EINVAL : remove_snap(open, {{"name", snapname}}, {}); });
+}
 
 // With RBD_SNAP_REMOVE_UNPROTECT and _FLATTEN it is unprotected and its children flattened first.
 int rbd_snap_remove2(rbd_image_t image, const char* snap_name, uint32_t flags, librbd_progress_fn_t cb, void* cbdata) {
@@ -91,13 +100,13 @@ int rbd_snap_remove2(rbd_image_t image, const char* snap_name, uint32_t flags, l
     Json params = {{"name", snap_name},
                    {"unprotect", (flags & RBD_SNAP_REMOVE_UNPROTECT) != 0},
                    {"flatten", (flags & RBD_SNAP_REMOVE_FLATTEN) != 0}};
-    return open.change("snap.remove", std::move(params), progress(cb, cbdata)).error;
+    return remove_snap(open, std::move(params), progress(cb, cbdata));
   });
 }
 
 int rbd_snap_remove_by_id(rbd_image_t image, uint64_t snap_id) {
   return with_writable(image, [&](Image& open) {
-    return snap_id > kMaxWireNumber ? -ENOENT : open.change("snap.remove", {{"id", snap_id}}).error;
+    return snap_id > kMaxWireNumber ? -ENOENT : remove_snap(open, {{"id", snap_id}}, {});
   });
 }
 

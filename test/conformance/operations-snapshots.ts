@@ -127,7 +127,10 @@ export const SNAPSHOT_OPERATIONS: Record<string, Operation> = {
     await w.c.silent('rbd_linked_image_spec_cleanup', parent);
     await w.c.silent('rbd_snap_spec_cleanup', snap);
   }),
-  flatten: open(async (w, _, image) => { await w.c.call('rbd_flatten', image); }),
+  flatten: open(async (w, _, image) => {
+    // After that of a clone that showed nothing of its parent the real library's handles go on knowing one until the image changes once more.
+    if (await w.c.call('rbd_flatten', image) === 0) await w.change(image);
+  }),
   cloneAsTold: async (w, s) => {
     await withOptions(w, { [OPTION.cloneFormat]: 1 + number(s, 'slot') % 2 }, async (options) => {
       await w.c.call('rbd_clone3', w.c.io, text(s, 'name'), text(s, 'snap'), w.c.io, text(s, 'to'), options);

@@ -63,7 +63,7 @@ const OPERATIONS: Record<string, Operation> = {
   }),
   ask: open(async (w, _, image) => {
     await w.c.get('rbd_get_size', image, 'size');
-    await w.c.get('rbd_get_features', image, 'features');
+    await w.features(image);
     await w.c.get('rbd_get_overlap', image, 'overlap');
     await w.c.get('rbd_get_stripe_unit', image, 'unit');
   }),
@@ -71,12 +71,9 @@ const OPERATIONS: Record<string, Operation> = {
     // Under an advisory lock, which a handle may have missed, the real library's writers would wait for ever for the lock that the feature gives them.
     if (s['on'] === true && await w.hasNoAutomaticLock(image)) return;
     const changed = await w.c.call('rbd_update_features', image, number(s, 'features'), s['on'] === true ? 1 : 0) === 0;
-    await w.c.get('rbd_get_features', image, 'features');
+    await w.features(image);
     // The real library's handles list the lock that went with its feature until the image changes once more.
-    if (changed) {
-      await w.c.silent('rbd_metadata_set', image, 'changed', '');
-      await w.c.silent('rbd_metadata_remove', image, 'changed');
-    }
+    if (changed) await w.change(image);
     // A handle of the real library that managed the lock learns that there is none any more by a write, which fails (EROFS).
     await w.refresh();
   }),

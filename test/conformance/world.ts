@@ -31,6 +31,19 @@ export class World {
     for (const handle of this.handles.values()) await this.c.silent('rbd_get_size', handle, new Out('size', 'u64'));
   }
 
+  /** Asks for an image's features; without the bit for clones, which the real library's handles learn of some time later. */
+  async features(image: Handle): Promise<void> {
+    const features = new Out('features', 'u64');
+    await this.c.call('rbd_get_features', image, features);
+    this.c.note({ features: features.value & ~256n });
+  }
+
+  /** Changes the image, and back, so that its handles look at it. */
+  async change(image: Handle): Promise<void> {
+    await this.c.silent('rbd_metadata_set', image, 'changed', '');
+    await this.c.silent('rbd_metadata_remove', image, 'changed');
+  }
+
   /** Closes everything. */
   async end(): Promise<void> {
     for (const handle of this.handles.values()) await this.c.silent('rbd_close', handle);

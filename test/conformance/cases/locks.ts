@@ -487,6 +487,27 @@ export const locks: Case[] = [
     },
   },
   {
+    name: 'which refused calls bring the lock all the same, and which do not',
+    run: async (c) => {
+      for (const [fn, args] of [
+        ['rbd_update_features', [4, 0]], ['rbd_update_features', [8, 1]], ['rbd_update_features', [2, 0]], ['rbd_update_features', [32, 1]], ['rbd_update_features', [64, 0]],
+        ['rbd_snap_remove', ['protected']], ['rbd_snap_remove2', ['protected', 0, null, null]], ['rbd_snap_remove', ['none']], ['rbd_snap_create', ['protected']], ['rbd_snap_protect', ['protected']], ['rbd_snap_unprotect', ['free']],
+        ['rbd_snap_rename', ['none', 'x']], ['rbd_snap_rollback', ['none']], ['rbd_flatten', []], ['rbd_metadata_remove', ['none']],
+      ] as [string, Argument[]][]) {
+        const one = await c.fresh('i');
+        for (const name of ['protected', 'free']) await c.need('rbd_snap_create', one, name);
+        await c.need('rbd_snap_protect', one, 'protected');
+        await c.silent('rbd_lock_release', one);
+        await c.call(fn, one, ...(fn === 'rbd_snap_remove2' ? ['protected', 0, c.callback('progress', 'int', ['u64', 'u64', 'ptr'], () => 0), null] : args));
+        await isOwner(c, one);
+        await c.silent('rbd_snap_unprotect', one, 'protected');
+        for (const name of ['protected', 'free']) await c.need('rbd_snap_remove', one, name);
+        await c.close(one);
+        await c.need('rbd_remove', c.io, 'i');
+      }
+    },
+  },
+  {
     name: 'an image in the trash whose lock was asked for: what its removal says, with snapshots and without',
     run: async (c) => {
       const one = await c.fresh('i');
