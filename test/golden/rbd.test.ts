@@ -18,7 +18,6 @@ const instead: Readonly<Record<number, string>> = {
   605: 'create g -s 10M --image-feature layering,exclusive-lock,object-map,fast-diff,deep-flatten',  // no journals
   609: '',  // the recorded pool p1 was not prepared for images; ours are from the start
   610: 'create k -s 10M', 611: 'create k2 -s 10M',  // volumes are thin
-  763: '',  // the real one refuses to rename within a pool where only one side names it
   855: '', 857: '',  // as 609; the real one takes the parent's 4 MiB for the stripe unit of a clone with smaller objects
   826: 'create rb -s 1M',  // data is moved in the caller's process
 };

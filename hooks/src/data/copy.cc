@@ -18,16 +18,15 @@ std::vector<Option> options_and(const Option& own) {
   return all;
 }
 
-Spec destination(const Words& words, const Spec& from) {
+// As in 16.2.15 the default pool, and no namespace, wherever the source is.
+Spec destination(const Words& words) {
   Spec to;
-  if (auto word = words.word(1)) to = parse_spec(*word);
+  if (auto word = words.word(words.text("image").value_or("").empty() ? 1 : 0)) to = parse_spec(*word);
   if (to.image.empty()) to.image = words.text("dest").value_or("");
   if (to.image.empty()) throw Failure{EINVAL, "rbd: destination image name was not specified\n"};
   if (!to.snap.empty()) throw Failure{EINVAL, "rbd: destination snapshot name specified for a command that doesn't use it\n"};
-  if (to.pool.empty()) {
-    to.pool = words.text("dest-pool").value_or(from.pool);
-    to.name_space = words.text("dest-namespace").value_or(from.name_space);
-  }
+  if (to.pool.empty()) to.pool = words.text("dest-pool").value_or("rbd");
+  if (to.name_space.empty()) to.name_space = words.text("dest-namespace").value_or("");
   return to;
 }
 
@@ -35,7 +34,7 @@ using Work = std::function<int(const Image& image, const Pool& target, const std
 
 int copy(rados_t cluster, const Words& words, const char* label, const char* what, const Work& work) {
   Spec from = image_spec(words, 0, true);
-  Spec to = destination(words, from);
+  Spec to = destination(words);
   Pool source_pool(cluster, from.pool, from.name_space);
   Pool target_pool(cluster, to.pool, to.name_space);
   Image image(source_pool, from.image, from.snap, true);

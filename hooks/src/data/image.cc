@@ -128,7 +128,9 @@ bool has_full_format(const Words& words) {
 
 Spec image_spec(const Words& words, size_t index, bool may_have_snap) {
   Spec spec;
-  if (auto word = words.word(index); word && !word->empty()) spec = parse_spec(*word);
+  // Who names the image by the option has said which: the word does not count then, as in 16.2.15.
+  const bool is_named = !words.text("image").value_or("").empty();
+  if (auto word = words.word(index); !is_named && word && !word->empty()) spec = parse_spec(*word);
   auto take = [&](std::string& into, const char* option) {
     if (into.empty()) into = words.text(option).value_or("");
   };

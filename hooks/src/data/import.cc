@@ -87,10 +87,8 @@ Spec destination(const Words& words, const std::string& path) {
   Spec spec;
   if (auto word = words.word(words.has("path") ? 0 : 1); word && !word->empty()) spec = parse_spec(*word);
   if (spec.image.empty()) spec.image = words.text("dest").value_or(words.text("image").value_or(base_name(path)));
-  if (spec.pool.empty()) {
-    spec.pool = words.text("dest-pool").value_or(words.text("pool").value_or("rbd"));
-    if (spec.name_space.empty()) spec.name_space = words.text("dest-namespace").value_or(words.text("namespace").value_or(""));
-  }
+  if (spec.pool.empty()) spec.pool = words.text("dest-pool").value_or(words.text("pool").value_or("rbd"));
+  if (spec.name_space.empty()) spec.name_space = words.text("dest-namespace").value_or(words.text("namespace").value_or(""));
   if (!spec.snap.empty()) throw Failure{EINVAL, "rbd: destination snapshot name specified for a command that doesn't use it\n"};
   return spec;
 }

@@ -35,9 +35,8 @@ Source::Source(const std::string& path) {
     size_ = static_cast<uint64_t>(about.st_size);
   } else if (S_ISBLK(about.st_mode)) {
     if (ioctl(fd_, BLKGETSIZE64, &size_) != 0) error_ = -errno;
-  } else {
-    is_stream_ = true;
   }
+  // Anything else has no size, and is refused for that, as by 16.2.15: a stream is "-".
 }
 
 Target::Target(const std::string& path) {

@@ -136,12 +136,20 @@ export class RbdShell {
 
   /** The image that a command is about: the word at `index`, or --pool, --image, --snap. */
   imageSpec(how: {index?: number, snap: 'none'|'may'|'must', needsImage?: boolean}): Spec {
-    const read = parseImageSpec(this.options.word(how.index ?? 0));
-    const spec = {...read, image: read.image ?? this.options.text('image'), snap: read.snap ?? this.options.text('snap')};
+    // Who names the image by the option has said which: the word does not count then, as in 16.2.15.
+    const isNamed = Boolean(this.options.text('image'));
+    const read = parseImageSpec(isNamed ? undefined : this.options.word(how.index ?? 0));
+    const spec = {...read, image: read.image ?? this.options.text('image'), snap: read.snap ?? (this.options.text('snap') || undefined)};
+    if (how.needsImage === false && spec.image !== undefined) throw wrong('trying to access image using both name and id. ');
     if (spec.image === undefined && how.needsImage !== false) throw wrong('image name was not specified');
     if (how.snap === 'none' && spec.snap !== undefined) throw wrong('snapshot name specified for a command that doesn\'t use it');
     if (how.snap === 'must' && spec.snap === undefined) throw wrong('snapshot name was not specified');
     return spec;
+  }
+
+  /** Which word is the first behind the image's, which is left out where --image names it. */
+  get behindImage(): number {
+    return this.options.text('image') ? 0 : 1;
   }
 
   // --- images

@@ -74,7 +74,7 @@ function setAt(level: string, key: string, entry: Entry|undefined): string {
 }
 
 async function imageGet(shell: RbdShell): Promise<void> {
-  const key = imageOption(shell, 1);
+  const key = imageOption(shell, shell.behindImage);
   await onImage(shell, {readOnly: true}, async (handle, pool) => {
     const entry = (await imageEntries(shell, pool, handle)).find((entry) => entry.name === key);
     shell.print(`${setAt('image', key, entry)}\n`);
@@ -82,14 +82,14 @@ async function imageGet(shell: RbdShell): Promise<void> {
 }
 
 async function imageSet(shell: RbdShell): Promise<void> {
-  const key = imageOption(shell, 1);
-  const text = valueAt(shell, 2);
+  const key = imageOption(shell, shell.behindImage);
+  const text = valueAt(shell, shell.behindImage + 1);
   await onImage(shell, {readOnly: false}, (handle) =>
     attempt(`failed to set ${key}`, () => shell.ask('image.metadata.set', {handle, key: `conf_${key}`, value: text})));
 }
 
 async function imageRemove(shell: RbdShell): Promise<void> {
-  const key = imageOption(shell, 1);
+  const key = imageOption(shell, shell.behindImage);
   await onImage(shell, {readOnly: false}, (handle) =>
     attempt(`failed to remove ${key}`, () => shell.ask('image.metadata.remove', {handle, key: `conf_${key}`})));
 }

@@ -90,14 +90,15 @@ async function resize(shell: RbdShell): Promise<void> {
 
 async function rename(shell: RbdShell): Promise<void> {
   const spec = shell.imageSpec({snap: 'none'});
-  const to = parseImageSpec(shell.options.word(1));
+  const to = parseImageSpec(shell.options.word(shell.behindImage));
   const name = to.image ?? shell.options.text('dest');
   if (name === undefined) throw wrong('destination image name was not specified');
   if (to.snap !== undefined) throw wrong('destination snapshot name specified for a command that doesn\'t use it');
-  const [from, into] = [spec.pool ?? shell.options.text('pool') ?? 'rbd', to.pool ?? shell.options.text('dest-pool') ?? spec.pool ?? 'rbd'];
-  if (from !== into) {
-    const [given, asked] = [spec.pool ?? shell.options.text('pool') ?? '', to.pool ?? shell.options.text('dest-pool') ?? ''];
-    throw new RbdFailure(22, `rbd: mv/rename across pools not supported\nsource pool: ${given} dest pool: ${asked}\n`);
+  // What is not said of the new name is as with the old one; but a pool that is said and one that is not are two, as in 16.2.15.
+  for (const part of ['pool', 'namespace'] as const) {
+    const from = spec[part] ?? shell.options.text(part) ?? '';
+    const into = to[part] ?? shell.options.text(`dest-${part}`) ?? from;
+    if (from !== into) throw new RbdFailure(22, `rbd: mv/rename across ${part}s not supported\nsource ${part}: ${from} dest ${part}: ${into}\n`);
   }
   const {at} = await shell.place(spec);
   await shell.require('rename error', 'image.rename', {at, name: spec.image, to: name});

@@ -13,7 +13,7 @@ interface Lock {
 
 async function add(shell: RbdShell): Promise<void> {
   const spec = shell.imageSpec({snap: 'none'});
-  const cookie = shell.options.word(shell.options.has('image') ? 0 : 1);
+  const cookie = shell.options.word(shell.behindImage);
   if (cookie === undefined) throw wrong('lock id was not specified');
   const tag = shell.options.text('shared');
   await shell.withImage(await shell.place(spec), {readOnly: false}, async ({handle}) => {
@@ -44,7 +44,7 @@ async function list(shell: RbdShell): Promise<void> {
 
 async function remove(shell: RbdShell): Promise<void> {
   const spec = shell.imageSpec({snap: 'none'});
-  const first = shell.options.has('image') ? 0 : 1;
+  const first = shell.behindImage;
   const [cookie, client] = [shell.options.word(first), shell.options.word(first + 1)];
   if (cookie === undefined) throw wrong('lock id was not specified');
   if (client === undefined) throw wrong('locker was not specified');

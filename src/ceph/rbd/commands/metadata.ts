@@ -11,8 +11,6 @@ interface Entry {
   readonly value: string;
 }
 
-const firstWord = (shell: RbdShell): number => shell.options.has('image') ? 0 : 1;
-
 async function list(shell: RbdShell): Promise<void> {
   const id = shell.options.text('image-id');
   const place = await shell.place(shell.imageSpec({snap: 'none', needsImage: id === undefined}));
@@ -29,7 +27,7 @@ async function list(shell: RbdShell): Promise<void> {
 
 async function withKey(shell: RbdShell, how: {readOnly: boolean}, work: (handle: number, key: string) => Promise<void>): Promise<void> {
   const spec = shell.imageSpec({snap: 'none'});
-  const key = shell.options.word(firstWord(shell));
+  const key = shell.options.word(shell.behindImage);
   if (key === undefined) throw wrong('metadata key was not specified');
   await shell.withImage(await shell.place(spec), how, ({handle}) => work(handle, key));
 }
@@ -46,7 +44,7 @@ const get = (shell: RbdShell): Promise<void> => withKey(shell, {readOnly: true},
 
 async function set(shell: RbdShell): Promise<void> {
   const spec = shell.imageSpec({snap: 'none'});
-  const first = firstWord(shell);
+  const first = shell.behindImage;
   const [key, text] = [shell.options.word(first), shell.options.word(first + 1)];
   if (key === undefined) throw wrong('metadata key was not specified');
   if (text === undefined) throw wrong('metadata value was not specified');
@@ -72,7 +70,7 @@ const remove = (shell: RbdShell): Promise<void> => withKey(shell, {readOnly: fal
 
 async function changeFeatures(shell: RbdShell, enabled: boolean): Promise<void> {
   const spec = shell.imageSpec({snap: 'none'});
-  const names = shell.options.words.slice(firstWord(shell));
+  const names = shell.options.words.slice(shell.behindImage);
   if (names.length === 0) throw wrong('at least one feature name must be specified');
   const features = featuresOf(names);
   if (features === undefined) throw misspelt('the argument for option is invalid');

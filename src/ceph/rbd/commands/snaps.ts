@@ -69,7 +69,7 @@ const unprotect = (shell: RbdShell): Promise<void> => onSnap(shell, async ({hand
 });
 
 const rename = (shell: RbdShell): Promise<void> => onSnap(shell, async ({handle}, name, spec) => {
-  const to = parseImageSpec(shell.options.word(1));
+  const to = parseImageSpec(shell.options.word(shell.behindImage));
   if (to.image === undefined && shell.options.text('dest') === undefined) throw wrong('destination image name was not specified');
   const target = to.snap ?? shell.options.text('dest-snap');
   if (target === undefined) throw wrong('destination snapshot name was not specified');
@@ -135,15 +135,16 @@ async function limit(shell: RbdShell, change: 'set'|'clear'): Promise<void> {
 
 async function clone(shell: RbdShell): Promise<void> {
   const spec = shell.imageSpec({snap: 'must'});
-  const to = parseImageSpec(shell.options.word(1));
+  const to = parseImageSpec(shell.options.word(shell.behindImage));
   const name = to.image ?? shell.options.text('dest');
   if (name === undefined) throw wrong('destination image name was not specified');
   if (to.snap !== undefined) throw wrong('destination snapshot name specified for a command that doesn\'t use it');
   const format = shell.environment['RBD_DEFAULT_CLONE_FORMAT'];
   const options = {...shapeOf(shell), cloneFormat: format === '1' ? 1 : format === '2' ? 2 : 0};
   const parent = await shell.place(spec);
-  const pool = to.pool ?? shell.options.text('dest-pool') ?? parent.poolName;
-  const into = {pool: await shell.pool(pool), namespace: to.namespace ?? shell.options.text('dest-namespace') ?? (to.pool === undefined ? parent.at.namespace : '')};
+  // As in 16.2.15 the default pool, and no namespace, wherever the parent is.
+  const pool = to.pool ?? shell.options.text('dest-pool') ?? shell.defaultPool;
+  const into = {pool: await shell.pool(pool), namespace: to.namespace ?? shell.options.text('dest-namespace') ?? ''};
   const isFormer = options.cloneFormat !== 2 && parent.at.namespace !== into.namespace;
   if (isFormer) throw new RbdFailure(18, 'rbd: clone v2 required for cross-namespace clones.\n');
   await shell.require('clone error', 'clone', {at: parent.at, image: spec.image, snap: spec.snap, to: into, name, options});

@@ -107,6 +107,7 @@ async function purge(shell: RbdShell): Promise<void> {
   const {at} = await shell.poolPlace();
   const before = shell.options.text('expired-before');
   const threshold = shell.options.text('threshold');
+  if (threshold !== undefined && Number.isNaN(Number(threshold))) throw new RbdFailure(1, `rbd: the argument ('${threshold}') for option '--threshold' is invalid\n`);
   const isWrong = threshold !== undefined && !(Number(threshold) >= 0 && Number(threshold) <= 1);
   if (isWrong) {
     shell.complain('\rRemoving images: 0% complete...failed.\n');
