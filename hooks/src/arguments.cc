@@ -20,6 +20,11 @@ std::optional<std::string>* place(const std::string& option, bool is_ceph, Argum
   return nullptr;
 }
 
+bool is_whole(const std::string& text) {
+  const size_t digits = text.find_first_not_of("+-") == 1 ? 1 : 0;
+  return text.size() > digits && text.find_first_not_of("0123456789", digits) == std::string::npos;
+}
+
 }  // namespace
 
 bool split(const char* ceph_args, int argc, char** argv, bool is_ceph, Arguments& out, std::string& error) {
@@ -39,7 +44,11 @@ bool split(const char* ceph_args, int argc, char** argv, bool is_ceph, Arguments
     }
     size_t equals = word.rfind("--", 0) == 0 ? word.find('=') : std::string::npos;
     std::optional<std::string>* target = place(word.substr(0, equals), is_ceph, out, id, name, cluster);
-    if (is_ceph && (word == "-f" || word == "--format") && at + 1 < words.size()) {
+    if (is_ceph && (word == "-f" || word == "--format")) {
+      if (at + 1 == words.size()) {
+        error = "argument -f/--format: expected one argument";
+        return false;
+      }
       out.kept.push_back(word);
       out.kept.push_back(words[++at]);
     } else if (target == nullptr) {
@@ -52,6 +61,10 @@ bool split(const char* ceph_args, int argc, char** argv, bool is_ceph, Arguments
       error = "Option " + word + " requires an argument.";
       return false;
     }
+  }
+  if (out.connect_timeout && !is_whole(*out.connect_timeout)) {
+    error = "argument --connect-timeout: invalid int value: '" + *out.connect_timeout + "'";
+    return false;
   }
   if (id) out.name = "client." + *id;
   if (name) out.name = *name;

@@ -5,6 +5,8 @@ interface Common {
   readonly isOptional?: boolean;
   /** Takes all words that are left. */
   readonly isMany?: boolean;
+  /** The smallest number that it may be. */
+  readonly least?: number;
 }
 
 export type Argument = Common&(
@@ -15,6 +17,7 @@ export const pool = (name = 'pool'): Argument => ({name, kind: 'pool'});
 export const text = (name: string): Argument => ({name, kind: 'text'});
 export const int = (name: string): Argument => ({name, kind: 'int'});
 export const float = (name: string): Argument => ({name, kind: 'float'});
+export const atLeast = (least: number, argument: Argument): Argument => ({...argument, least});
 export const flag = (name: string): Argument => ({name, kind: 'flag', isOptional: true});
 export const choice = (name: string, choices: readonly string[]): Argument => ({name, kind: 'choice', choices});
 export const optional = (argument: Argument): Argument => ({...argument, isOptional: true});

@@ -89,6 +89,19 @@ for (const backend of backends) t.test(`on ${backend}`, async (t) => {
     t.match(await ceph(['osd', 'pool', 'set-quota', 'rbd', 'max_bytes', '0']), {code: 0});
   });
 
+  t.test('words that a command does not take are refused as by 16.2.15', async (t) => {
+    for (const [line, code, said] of [
+      ['osd tree nosuch', 22, /^nosuch not valid: {2}nosuch not in up\|down\|in\|out\|destroyed\nInvalid command: unused arguments: \['nosuch'\]/],
+      ['osd df nosuch', 22, /^Error EINVAL: 'nosuch' not a pool, crush node or device class name\n$/],
+      ['osd blocklist add 1.2.3.4 -5', 22, /^-5 not valid: {2}-5\.0 not in range \[0\.0\]\nInvalid command: unused arguments: \['-5'\]/],
+      ['log last -5', 22, /^-5 not valid: {2}-5 not in \*\|cluster\|audit\|cephadm\nInvalid command: unused arguments: \['-5'\]/],
+      ['--connect-timeout abc df', 2, /invalid int value: 'abc'/],
+      ['df -f', 2, /expected one argument/],
+    ] as const) t.match(await ceph(line.split(' ')), {code, stderr: said}, line);
+    t.match(await ceph(['osd lspools']), {code: 22, stderr: /^no valid command found/}, 'words in one word are no command');
+    for (const line of ['osd tree up in', 'osd df plain name osd.0', 'osd df rbd', 'log last 3', 'osd blocklist add 1.2.3.4 0.5']) t.match(await ceph(line.split(' ')), {code: 0}, line);
+  });
+
   t.test('every format is as the real one ends it', async (t) => {
     t.match(JSON.parse((await ceph(['auth', 'export', '-f', 'json'])).stdout), [{entity: 'client.admin', key: /^AQ/, caps: {mon: 'allow *'}}]);
     t.match((await ceph(['auth', 'export', '-f', 'xml'])).stdout, /^<auth><auth_entities><entity>client\.admin</);

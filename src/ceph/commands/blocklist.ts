@@ -4,7 +4,7 @@ import {addToBlocklist, blocklist, clearBlocklist, removeFromBlocklist} from '..
 import {commandRealClusters} from '../../service/real-clusters.js';
 import {MonRefusal, type MonCommand, type Reply, type Request} from '../command.js';
 import {isFormat, List, render, type Doc} from '../document.js';
-import {choice, float, optional} from '../signature.js';
+import {atLeast, choice, float, optional} from '../signature.js';
 import {timestamp} from '../units.js';
 
 const time = (seconds: number): string => timestamp({sec: Math.floor(seconds), nsec: Math.floor((seconds % 1) * 1e9)});
@@ -52,7 +52,7 @@ async function clear(request: Request): Promise<Reply> {
   return reply;
 }
 
-const expire = optional(float('expire'));
+const expire = optional(atLeast(0, float('expire')));
 
 // "blacklist" is the old name of the same commands.
 function named(word: 'blocklist'|'blacklist'): MonCommand[] {

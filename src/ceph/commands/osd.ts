@@ -1,6 +1,6 @@
 // `osd ...` but pools: the map, and the one OSD that stands for the backends together.
 import {hostname} from 'node:os';
-import type {MonCommand, Reply, Request} from '../command.js';
+import {MonRefusal, type MonCommand, type Reply, type Request} from '../command.js';
 import {Fields, Float, List, type Doc} from '../document.js';
 import {pgsOf, readPools, type Facts} from '../facts.js';
 import {choice, int, many, optional, text, type Argument} from '../signature.js';
@@ -125,7 +125,11 @@ function filled(facts: Facts): Filled {
 }
 
 async function df(request: Request): Promise<Reply> {
-  const full = filled(await request.facts());
+  const facts = await request.facts();
+  const filter = request.values.text('filter');
+  const known = [...facts.pools.map(({record}) => record.name), ...nodes().map(({name}) => name), 'hdd'];
+  if (filter !== '' && !known.includes(filter)) throw new MonRefusal('EINVAL', `'${filter}' not a pool, crush node or device class name`);
+  const full = filled(facts);
   const isTree = request.values.text('output_method') === 'tree';
   const wanted = nodes().filter((node) => isTree || isOsd(node));
   const figures = (prefix: string): (readonly [string, Doc])[] => [

@@ -4,7 +4,7 @@ import {hostname} from 'node:os';
 import type {Cluster, MonCommand, Reply, Request} from '../command.js';
 import {Fields, List, render, type Doc} from '../document.js';
 import {pgsOf, type Facts} from '../facts.js';
-import {choice, int, optional} from '../signature.js';
+import {atLeast, choice, int, optional} from '../signature.js';
 import {ago, bytes, counts, timestamp} from '../units.js';
 
 /** What clients that look for a release find. */
@@ -185,7 +185,7 @@ export const statusCommands: readonly MonCommand[] = [
     run: () => ({root: 'time_sync', doc: {timechecks: {epoch: 3, round: 0, round_status: 'finished'}}}),
   },
   {
-    name: 'log last', args: [optional(int('num')), optional(choice('level', ['debug', 'info', 'sec', 'warn', 'error'])),
+    name: 'log last', args: [optional(atLeast(1, int('num'))), optional(choice('level', ['debug', 'info', 'sec', 'warn', 'error'])),
       optional(choice('channel', ['*', 'cluster', 'audit', 'cephadm']))], module: 'mon', rights: 'r', help: 'show the last lines of the cluster\'s log',
     run: () => ({root: 'tail', doc: new List('entry', []), plain: ''}),
   },

@@ -45,7 +45,7 @@ export async function runCeph(call: CephCall): Promise<Outcome> {
 }
 
 async function answer(call: CephCall, options: CephOptions): Promise<Outcome> {
-  const words = options.wantsStatus ? ['status'] : options.words.flatMap((word) => word.includes(' ') && options.words.length === 1 ? word.split(/\s+/) : [word]);
+  const words = options.wantsStatus ? ['status'] : options.words;
   const blank = options.format.startsWith('json') && options.output === undefined ? '\n' : '';
   if (words[0] === 'tell' || words[0] === 'daemon' || words[0] === 'daemonperf' || words[0] === 'ping') {
     return refused(Errno.EOPNOTSUPP, `Error EOPNOTSUPP: ceph ${words[0]}: there are no Ceph daemons to speak to; see: cbd2rbd status\n`);

@@ -39,12 +39,18 @@ const kindNames: Readonly<Record<Argument['kind'], string>> = {
   pool: 'poolname', text: 'string', int: 'int', float: 'float', flag: 'bool', address: 'IPaddr[:port]', osd: 'osdname', choice: 'choices',
 };
 
+// As Python shows numbers.
+const shown = (number: number, kind: Argument['kind']): string => kind === 'float' && Number.isInteger(number) ? `${number}.0` : `${number}`;
+
+const tooSmall = ({kind, least}: Argument, word: string): string|undefined =>
+  least !== undefined && Number(word) < least ? `${shown(Number(word), kind)} not in range [${shown(least, kind)}]` : undefined;
+
 // What is wrong with a word as a value of this argument; undefined where nothing is.
 function complaint(argument: Argument, word: string): string|undefined {
   switch (argument.kind) {
     case 'choice': return argument.choices.includes(word) ? undefined : `${word} not in ${argument.choices.join('|')}`;
-    case 'int': return /^[+-]?\d+$/.test(word) ? undefined : `${word} doesn't represent an int`;
-    case 'float': return word.trim() !== '' && Number.isFinite(Number(word)) ? undefined : `${word} doesn't represent a float`;
+    case 'int': return /^[+-]?\d+$/.test(word) ? tooSmall(argument, word) : `${word} doesn't represent an int`;
+    case 'float': return word.trim() !== '' && Number.isFinite(Number(word)) ? tooSmall(argument, word) : `${word} doesn't represent a float`;
     case 'address': return /^(v[12]:)?(\d{1,3}\.){3}\d{1,3}|^(v[12]:)?\[/.test(word) ? undefined : `${word} not valid IPv6 address`;
     case 'osd': return /^(osd\.)?\d+$/.test(word) ? undefined : `invalid osd id ${word}`;
     case 'pool':
@@ -91,7 +97,11 @@ function readArguments(command: MonCommand, words: readonly string[]): Record<st
     if (argument.kind === 'flag') continue;
     if (argument.isMany) {
       if (left.length === 0 && !argument.isOptional) throw wrong(`saw 0 of ${argument.name}(<${kindNames[argument.kind]}>)..., expected at least 1`);
-      if (left.length > 0) fields[argument.name] = left.splice(0).map((word) => valueOf(argument, word));
+      const bad = left.findIndex((word) => complaint(argument, word) !== undefined);
+      const taken = left.splice(0, bad < 0 ? left.length : bad);
+      if (taken.length > 0) fields[argument.name] = taken.map((word) => valueOf(argument, word));
+      if (left[0] !== undefined) skipped = `${left[0]} not valid:  ${complaint(argument, left[0]) ?? ''}`;
+      if (taken.length === 0 && !argument.isOptional) throw wrong(complaint(argument, left[0] ?? '') ?? '');
       continue;
     }
     const [word] = left;
