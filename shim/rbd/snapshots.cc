@@ -50,10 +50,11 @@ int with_snap_id(rbd_image_t handle, uint64_t id, Body&& body) {
   });
 }
 
-// librbd finds out under the automatic lock that a snapshot is protected: the lock comes though nothing is removed.
+// librbd finds out under the automatic lock, which it takes for the object map, that a snapshot is protected: the lock comes though nothing is
+// removed.
 int remove_snap(Image& image, Json params, const std::function<int(uint64_t, uint64_t)>& progress) {
   const int error = image.change("snap.remove", std::move(params), progress).error;
-  if (error == -EBUSY) image.take_free_lock();
+  if (error == -EBUSY && (image.state()->features & RBD_FEATURE_FAST_DIFF) != 0) image.take_free_lock();
   return error;
 }
 

@@ -185,6 +185,7 @@ int sparsify(Image& image, size_t sparse_size, const std::function<int(uint64_t,
   const uint64_t object = uint64_t{1} << image.state()->order;
   if (sparse_size < 4096 || sparse_size > object || !std::has_single_bit(sparse_size)) return -EINVAL;
   if (image.is_read_only()) return -EROFS;
+  image.take_free_lock();
   return Sparsifier(image, sparse_size).run(report);
 }
 

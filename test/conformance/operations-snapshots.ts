@@ -7,7 +7,7 @@ async function snapshots(w: World, image: Handle): Promise<void> {
   const max = new Out('max', 'i32', 32);
   const list = new Bytes('snaps', Buffer.alloc(33 * snapInfo.size));
   const count = await w.c.call('rbd_snap_list', image, list, max);
-  w.c.note({ snaps: snapInfo.readAll(list.buffer, Math.max(0, count)).map((s) => `${s['name']}:${s['size']}`).sort() });
+  w.c.note({ snaps: snapInfo.readAll(list.buffer, Math.max(0, count)).map((s) => `${String(s['name']).replace(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, '<removed>')}:${s['size']}`).sort() });
   if (count >= 0) await w.c.silent('rbd_snap_list_end', list);
 }
 

@@ -1,10 +1,11 @@
 // The calls with which RBD's exclusive lock comes to whoever makes them, though he did not ask for it; as 16.2.15 does it, shown by
 // test/conformance/cases/locks.ts. (A write says so by itself: image.wrote.)
 import { takeLockByUse } from '../../service/exclusive-lock.js';
-import { changesLock } from '../../service/features.js';
+import { changesLock, Feature } from '../../service/features.js';
 import { imageById } from '../../service/images.js';
 import { requireNoLock } from '../../service/locks.js';
-import type { Method, Methods } from '../method.js';
+import type { ImageRecord } from '../../service/records.js';
+import type { Call, Method, Methods } from '../method.js';
 
 /** 'free': where nobody has the lock (its holder is asked to do the work otherwise, and keeps it). 'any': also where another has it. */
 const takers: Readonly<Record<string, 'free' | 'any'>> = {
@@ -20,14 +21,23 @@ export function withLockTakers(methods: Methods): Methods {
   }));
 }
 
+/** Where the real library does without the lock: by the call and the image. */
+const without: Readonly<Record<string, (call: Call, image: ImageRecord) => boolean>> = {
+  // The lock that comes with its feature is nobody's yet.
+  'image.features': ({ params }) => changesLock(params.number('features')),
+  // What it takes it for is the object map.
+  'snap.remove': (_, { features }) => (features & Feature.FAST_DIFF) === 0,
+};
+
 function taking(name: string, method: Method, from: 'free' | 'any'): Method {
   return async (call) => {
     const open = call.session.handles.get(call.params.number('handle'));
-    if (open) await requireNoLock(call.ctx, await imageById(call.ctx, open.image));
+    if (!open) return method(call);
+    const image = await imageById(call.ctx, open.image);
+    await requireNoLock(call.ctx, image);
     const answer = await method(call);
-    // The lock that comes with its feature is nobody's yet.
-    if (name === 'image.features' && changesLock(call.params.number('features'))) return answer;
-    const lockSerial = open && await takeLockByUse(call.ctx, open, { from });
+    if (without[name]?.(call, image) === true) return answer;
+    const lockSerial = await takeLockByUse(call.ctx, open, { from });
     return lockSerial === undefined ? answer : { ...answer, result: { ...answer.result, hasLock: true, lockSerial } };
   };
 }

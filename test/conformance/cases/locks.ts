@@ -486,6 +486,24 @@ export const locks: Case[] = [
       await c.close(one, two);
     },
   },
+  ...[5, 61].map((features): Case => ({
+    name: `which changes bring the lock to an image with features ${features}`,
+    run: async (c) => {
+      await c.need('rbd_create2', c.io, 'i', 8 * MiB, features, new Out('order', 'i32'));
+      const one = await c.open('i');
+      for (const name of ['protected', 'free']) await c.need('rbd_snap_create', one, name);
+      await c.need('rbd_snap_protect', one, 'protected');
+      for (const [fn, args] of [
+        ['rbd_snap_remove', ['free']], ['rbd_snap_remove', ['protected']], ['rbd_snap_rename', ['protected', 'p']], ['rbd_resize', [8 * MiB]], ['rbd_resize', [4 * MiB]], ['rbd_sparsify', [4096]], ['rbd_sparsify', [1000]],
+      ] as [string, Argument[]][]) {
+        await c.silent('rbd_lock_release', one);
+        await c.silent('rbd_get_size', one, new Out('size', 'u64'));
+        await c.call(fn, one, ...args);
+        c.note({ owner: await quietOwner(c, one) });
+      }
+      await c.close(one);
+    },
+  })),
   {
     name: 'which refused calls bring the lock all the same, and which do not',
     run: async (c) => {
