@@ -1,5 +1,5 @@
-// The NEBD driver against a server that answers at once from memory (build/bin/bench_nebd; single requests on one core with it, so that no core
-// has to wake another, all else on cores of their own), and a whole client with an image open on CurveBS beside one on local files:
+// The NEBD driver against a server that answers at once from memory (build/bin/bench_nebd; what it adds to single requests and to 1 MiB writes
+// on one core with it, so that no core has to wake another, all else on cores of their own), and a whole client with an image open on CurveBS beside one on local files:
 // what CurveBS's clients pay for us.
 
 import { spawnSync } from 'node:child_process';
@@ -48,9 +48,9 @@ image.close()
 }
 
 /**
- * Whether the data of a write is copied once, by the kernel, into the socket. What that copy costs depends on the machine and the moment, and
- * more on the server that wakes up beside it than on us; so the driver is held against a bare loop of sendmsg and read that does the
- * same writes at the same server by turns with it, and against that loop with one copy more: it must be nearer to the first than to the second.
+ * Whether the data of a write is copied once, by the kernel, into the socket. What that copy costs depends on the machine and the moment, and is
+ * no memcpy between warm pages; so the driver is held against a bare loop of sendmsg and read that does the same writes at the same server by
+ * turns with it, and against that loop with one copy more: it must be nearer to the first than to the second.
  */
 function copiedOnce(figures: ReadonlyMap<string, number>): string {
   const cpu = (name: string): number => figures.get(`${name}: processor time`) ?? NaN;

@@ -5,6 +5,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -77,7 +78,20 @@ void BareClient::send(const uint8_t* head, size_t head_bytes, const uint8_t* dat
   msghdr message{};
   message.msg_iov = pieces;
   message.msg_iovlen = data_bytes > 0 ? 2 : 1;
-  if (sendmsg(fd_, &message, MSG_NOSIGNAL) != static_cast<ssize_t>(head_bytes + data_bytes)) std::abort();
+  // All at once, unless the process is stopped meanwhile.
+  for (size_t left = head_bytes + data_bytes;;) {
+    const ssize_t sent = sendmsg(fd_, &message, MSG_NOSIGNAL);
+    if (sent <= 0) std::abort();
+    left -= static_cast<size_t>(sent);
+    if (left == 0) return;
+    for (auto part = static_cast<size_t>(sent); part > 0;) {
+      const size_t here = std::min(part, message.msg_iov->iov_len);
+      message.msg_iov->iov_base = static_cast<uint8_t*>(message.msg_iov->iov_base) + here;
+      message.msg_iov->iov_len -= here;
+      part -= here;
+      if (message.msg_iov->iov_len == 0) ++message.msg_iov, --message.msg_iovlen;
+    }
+  }
 }
 
 void BareClient::take_reply() {
