@@ -29,15 +29,15 @@ interface RemoveOptions {
   readonly also?: (tx: Tx) => void;
   /** The image has one layer, and its volume stays. */
   readonly keepsVolumes?: boolean;
-  /** There snapshots are looked at before the lock counts, as in 16.2.15. */
-  readonly isInTrash?: boolean;
+  /** Snapshots are looked at before the lock counts: so 16.2.15 where an image must go from the trash, and in a purge of that. */
+  readonly snapshotsFirst?: boolean;
 }
 
 /** Removes an image with its metadata, locks and volumes. The image is gone when the one transaction is committed. ENOTEMPTY, EBUSY. */
 export async function removeImageRecords(ctx: Context, image: ImageRef, options: RemoveOptions = {}): Promise<void> {
   // The real library takes the exclusive lock before it looks at anything else.
   if (!await takeLockFromWriter(ctx, image)) {
-    if (options.isInTrash) requireNoSnapshots(await imageById(ctx, image));
+    if (options.snapshotsFirst) requireNoSnapshots(await imageById(ctx, image));
     throw new ServiceError('EBUSY', `image ${image.id} is locked by one who asked for its exclusive lock`);
   }
   await ctx.imageLocks.run(imageKey(image), () => removeLocked(ctx, image, options));

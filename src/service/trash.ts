@@ -48,7 +48,7 @@ export async function restoreFromTrash(ctx: Context, request: { at: At; id: stri
   await changed(ctx, image);
 }
 
-/** ENOENT; EPERM before its time, without force; EBUSY while it is open. */
+/** ENOENT; EPERM before its time, without force; EBUSY while it is open, ENOTEMPTY with snapshots: which of them comes first, `force` tells. */
 export async function removeFromTrash(ctx: Context, request: { at: At; id: string; force: boolean; op?: string }): Promise<void> {
   const image = { ...request.at, id: request.id };
   await ctx.ops.once(request.op, async (finish) => {
@@ -56,7 +56,7 @@ export async function removeFromTrash(ctx: Context, request: { at: At; id: strin
     if (!request.force && isBefore(ctx.now(), trash.deferUntil)) {
       throw new ServiceError('EPERM', `image ${trash.name} may not be removed from the trash before ${dateOf(trash.deferUntil)}`);
     }
-    await removeImageRecords(ctx, image, { isInTrash: true, also: (tx) => { finish(tx, {}); } });
+    await removeImageRecords(ctx, image, { snapshotsFirst: request.force, also: (tx) => { finish(tx, {}); } });
     return {};
   });
 }
@@ -86,7 +86,7 @@ export async function purgeTrash(ctx: Context, request: { at: At; expireTs: numb
   due.sort((a, b) => (isBefore(a.deferUntil, b.deferUntil) ? -1 : 1));
   for (const entry of due) {
     if (threshold !== -1 && await usedPart(ctx, at) < threshold) return;
-    await removeImageRecords(ctx, { ...at, id: entry.id }, { isInTrash: true });
+    await removeImageRecords(ctx, { ...at, id: entry.id }, { snapshotsFirst: true });
   }
 }
 

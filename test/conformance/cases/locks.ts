@@ -532,13 +532,14 @@ export const locks: Case[] = [
       const id = c.hidden('id', await c.idOf(one));
       await c.need('rbd_snap_create', one, 's');
       await c.call('rbd_trash_move', c.io, 'i', 0);
+      await c.call('rbd_trash_remove', c.io, id, false);
       await c.call('rbd_lock_acquire', one, 0);
-      await c.call('rbd_trash_remove', c.io, id, true);
+      for (const force of [true, false]) await c.call('rbd_trash_remove', c.io, id, force);
       await isOwner(c, one);
       await c.call('rbd_trash_purge', c.io, 4102444800, -1);
       await isOwner(c, one);
       await c.need('rbd_snap_remove', one, 's');
-      await c.call('rbd_trash_remove', c.io, id, true);
+      for (const force of [true, false]) await c.call('rbd_trash_remove', c.io, id, force);
       await isOwner(c, one);
       await c.call('rbd_trash_purge', c.io, 4102444800, -1);
       await isOwner(c, one);
