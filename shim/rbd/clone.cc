@@ -37,21 +37,20 @@ int rbd_clone(rados_ioctx_t p_ioctx, const char* p_name, const char* p_snapname,
   return rbd_clone2(p_ioctx, p_name, p_snapname, c_ioctx, c_name, features, c_order, 0, 0);
 }
 
-// -ENOENT; -EEXIST; -EINVAL without a snapshot, or of one that is not protected where the clone is of format 1.
+// -ENOENT; -EEXIST; -EINVAL without a snapshot, or of one that is not protected where the clone is of format 1. As in librbd an
+// order and a striping of 0 are the default here, not the parent's.
 int rbd_clone2(rados_ioctx_t p_ioctx, const char* p_name, const char* p_snapname, rados_ioctx_t c_ioctx,
                const char* c_name, uint64_t features, int* c_order, uint64_t stripe_unit, int stripe_count) {
   return guarded([&] {
     if (p_snapname == nullptr) return -EINVAL;
     ImageOptions options;
-    int error = options.set_order(c_order);
-    if (error != 0) return error;
+    if (c_order == nullptr || stripe_count < 0) return -EINVAL;
+    if (*c_order < 0) return -EDOM;
     if (features > kMaxWireNumber) return -ENOSYS;
     options.set(RBD_IMAGE_OPTION_FEATURES, features);
-    if (stripe_unit != 0 || stripe_count != 0) {
-      if (stripe_count < 0) return -EINVAL;
-      options.set(RBD_IMAGE_OPTION_STRIPE_UNIT, stripe_unit);
-      options.set(RBD_IMAGE_OPTION_STRIPE_COUNT, static_cast<uint64_t>(stripe_count));
-    }
+    options.set(RBD_IMAGE_OPTION_ORDER, static_cast<uint64_t>(*c_order));
+    options.set(RBD_IMAGE_OPTION_STRIPE_UNIT, stripe_unit);
+    options.set(RBD_IMAGE_OPTION_STRIPE_COUNT, static_cast<uint64_t>(stripe_count));
     return clone(p_ioctx, p_name, {{"snap", p_snapname}}, c_ioctx, c_name, options);
   });
 }

@@ -80,11 +80,13 @@ async function parentByName(ctx: Context, at: At, name: string): Promise<ImageRe
   return imageByName(ctx, at, name);
 }
 
-/** What is not asked for is as the parent has it; a stripe unit that does not fit a smaller object is refused then, as by librbd. */
+/**
+ * What is not asked for is as the parent has it; a stripe unit that does not fit a smaller object is refused then, as by librbd.
+ * An order of 0 that is asked for is the default, whatever the parent's is.
+ */
 function inherited(options: CreateOptions, parent: ImageRecord): CreateOptions {
   const { order, features, stripeUnit, stripeCount } = parent;
-  const striping = options.stripeUnit || options.stripeCount ? {} : { stripeUnit, stripeCount };
-  return { features, ...options, order: options.order || order, ...striping };
+  return { order, features, stripeUnit, stripeCount, ...options };
 }
 
 /** The lowest bit; also of masks that bit operators do not see whole. */

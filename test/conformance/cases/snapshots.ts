@@ -114,7 +114,10 @@ async function shapeOfClone(c: Context, options: Record<number, number>, name: s
   for (const [key, value] of Object.entries(options)) await c.need('rbd_image_options_set_uint64', opts, Number(key), value);
   const rc = await c.call('rbd_clone3', c.io, 'p', 's', c.io, name, opts);
   await c.silent('rbd_image_options_destroy', opts);
-  if (rc < 0) return;
+  if (rc >= 0) await shape(c, name);
+}
+
+async function shape(c: Context, name: string): Promise<void> {
   const child = await c.open(name, { as: 'child' });
   await c.get('rbd_get_features', child, 'features');
   await c.get('rbd_get_stripe_unit', child, 'unit');
@@ -380,6 +383,37 @@ export const snapshots: Case[] = [
       }
     },
   },
+  ...([[16, 0, 0], [22, 65536, 2], [16, 4096, 2]] as const).map(([order, unit, count]): Case => ({
+    name: `what a clone has of a parent of order ${order} and stripes ${unit} x ${count}, where less, more or 0 is asked for`,
+    run: async (c) => {
+      await c.need('rbd_create3', c.io, 'p', MiB, 1, new Out('order', 'i32', order), unit, count);
+      const image = await c.open('p');
+      await c.need('rbd_snap_create', image, 's');
+      await c.need('rbd_snap_protect', image, 's');
+      let n = 0;
+      for (const asked of [0, 12, 20]) {
+        for (const stripes of [[0, 0], [8192, 2], [8192, 0], [0, 2]]) {
+          const name = `c${n++}`;
+          const out = new Out('order', 'i32', asked);
+          c.note({ asked });
+          const rc = await c.call('rbd_clone2', c.io, 'p', 's', c.io, name, 61, out, ...stripes);
+          c.show(out);
+          if (rc >= 0) await shape(c, name);
+        }
+      }
+      await c.call('rbd_clone', c.io, 'p', 's', c.io, `c${n}`, 61, new Out('order', 'i32', 0));
+      await shape(c, `c${n++}`);
+      const [objects, size, number] = [OPTION.order, OPTION.stripeUnit, OPTION.stripeCount];
+      for (const options of [
+        {}, { [objects]: 0 }, { [objects]: 12 }, { [objects]: 20 }, { [size]: 8192 }, { [number]: 3 }, { [number]: 0 }, { [size]: 0 }, { [size]: 0, [number]: 0 },
+        { [objects]: 0, [size]: 0, [number]: 0 }, { [objects]: 20, [size]: 8192, [number]: 3 },
+      ]) {
+        c.note({ options: JSON.stringify(options) });
+        await shapeOfClone(c, options, `c${n++}`);
+      }
+      await c.close(image);
+    },
+  })),
   ...[1, 2].map((format): Case => ({
     name: `a clone of format ${format} that was shrunk to no bytes shows no parent, and is its child all the same`,
     run: async (c) => {
