@@ -18,7 +18,7 @@ constexpr uint64_t kBlock = 4096;
 
 }  // namespace
 
-Clients::Clients(const std::string& conf, const std::string& pool) {
+Clients::Clients(const std::string& conf, const std::string& pool, bool discards) : discards(discards) {
   for (int i = 0; i < 2; i++) {
     CHECK_EQ(rados_create(&cluster[i], nullptr), 0);
     CHECK_EQ(rados_conf_read_file(cluster[i], conf.c_str()), 0);
@@ -110,6 +110,7 @@ bool Family::io_round(ModelImage& image, uint64_t operations) {
     round.grain = kBlock;
     round.operations = std::min<uint64_t>(operations, 30);  // the head moves to and fro
   }
+  round.discards = clients_.discards;
   const size_t beside = random_() % 12;
   const Bytes before = image.bytes;
   Bytes touched;

@@ -18,7 +18,10 @@ struct Clients {
   rados_t cluster[2] = {};
   rados_ioctx_t io[2] = {};
 
-  Clients(const std::string& conf, const std::string& pool);
+  // Whether what is discarded reads as zeroes; else nothing is. (On CurveBS it is so of layers, not of plain volumes: docs/curvebs.md.)
+  const bool discards;
+
+  Clients(const std::string& conf, const std::string& pool, bool discards);
   ~Clients();
 };
 

@@ -23,6 +23,7 @@ struct Slice {
   Bytes bytes, touched;
   uint64_t image_size;
   uint64_t object_size;
+  bool discards;
 };
 
 bool complain(const char* what, uint64_t offset, uint64_t length, ssize_t result) {
@@ -37,6 +38,7 @@ class Operation {
     static constexpr Kind choices[] = {Kind::read,   Kind::read,    Kind::read, Kind::write,   Kind::write, Kind::write,
                                        Kind::writev, Kind::discard, Kind::same, Kind::compare, Kind::zeroes, Kind::flush};
     kind_ = choices[random() % std::size(choices)];
+    if (kind_ == Kind::discard && !slice.discards) kind_ = Kind::zeroes;
     memory_.resize(length);
     const auto now = slice.bytes.begin() + static_cast<long>(at);
     if (kind_ == Kind::read) {
@@ -217,6 +219,7 @@ bool run_round(const Round& round, Bytes& model, Bytes& touched) {
     slices[t].begin = begin;
     slices[t].image_size = model.size();
     slices[t].object_size = info.obj_size;
+    slices[t].discards = round.discards;
     slices[t].bytes.assign(model.begin() + static_cast<long>(begin), model.begin() + static_cast<long>(end));
     slices[t].touched.assign(end - begin, 0);
     begin = end;

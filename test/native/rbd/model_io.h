@@ -21,6 +21,7 @@ struct Round {
   uint64_t operations = 0;  // of all threads
   uint32_t seed = 0;
   uint64_t grain = 1;  // of the borders
+  bool discards = true;
 };
 
 // Carries out the round on an image that holds `model`, and brings `model` up to date; `touched` says of each byte whether the round

@@ -4,6 +4,7 @@
 // Without a configuration it starts daemons of its own, one on local files and one on a CurveBS stand-in.
 #include <chrono>
 #include <cstdlib>
+#include <string_view>
 #include <utility>
 
 #include "rbd/model_family.h"
@@ -54,7 +55,7 @@ int main(int argc, char** argv) {
   const uint64_t operations = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : usual;
   const auto seed = static_cast<uint32_t>(argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 11);
   if (argc > 3) {
-    Clients clients(argv[3], argc > 4 ? argv[4] : "rbd");
+    Clients clients(argv[3], argc > 4 ? argv[4] : "rbd", false);
     tap::test("random operations on images, snapshots and clones match a model, and snapshots never change", [&] { CHECK(run(clients, operations, seed)); });
     return tap::finish();
   }
@@ -64,7 +65,7 @@ int main(int argc, char** argv) {
        }) {
     tap::test(sentence, [&, backend = backend] {
       const Served served(backend);
-      Clients clients(served.conf(), "rbd");
+      Clients clients(served.conf(), "rbd", std::string_view(backend) == "local");
       if (!CHECK(run(clients, operations, seed))) served.print_log();
     });
   }
