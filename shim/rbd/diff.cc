@@ -51,15 +51,24 @@ int show_exactly(const Walk& walk, const std::vector<Extent>& extents) {
   return 0;
 }
 
-// Shows all of each object that has an extent to show; it exists where any of it is data.
-int show_objects(const Walk& walk, const std::vector<Extent>& extents) {
+// Whether any of that part of the image is data: 1 or 0, or -errno.
+int holds_data(Image& image, uint64_t offset, uint64_t length) {
+  std::vector<Extent> extents;
+  if (int error = image.io().extents(offset, length, extents)) return error;
+  return std::any_of(extents.begin(), extents.end(), [](const Extent& extent) { return extent.kind == Extent::Kind::data; }) ? 1 : 0;
+}
+
+// Shows all of each object that has an extent to show. It exists where any of it is data, be it among these or not: whoever takes
+// over what changed takes one that does not exist for zeroes.
+int show_objects(Image& image, const Walk& walk, const std::vector<Extent>& extents) {
   uint64_t current = UINT64_MAX;
   int exists = 0;
   auto show_current = [&] {
     if (current == UINT64_MAX) return 0;
     const uint64_t from = std::max(current * walk.object, walk.offset);
     const uint64_t to = std::min((current + 1) * walk.object, walk.offset + walk.length);
-    return std::min(walk.show(from, to - from, exists, walk.arg), 0);
+    if (exists == 0) exists = holds_data(image, from, to - from);
+    return exists < 0 ? exists : std::min(walk.show(from, to - from, exists, walk.arg), 0);
   };
   for (const Extent& extent : extents) {
     if (!walk.shows(extent)) continue;
@@ -117,7 +126,7 @@ int diff_since(Image& image, Open&& open, const Walk& walk) {
       if (int failed = image.refresh()) return failed;
       if (int failed = open(from)) return failed;
     }
-    if (error == 0) error = walk.whole_object ? show_objects(walk, extents) : show_exactly(walk, extents);
+    if (error == 0) error = walk.whole_object ? show_objects(image, walk, extents) : show_exactly(walk, extents);
     if (error != 0) return error;
     at = end;
   }
@@ -127,7 +136,7 @@ int diff_since(Image& image, Open&& open, const Walk& walk) {
 int diff_whole(Image& image, const Walk& walk) {
   return for_each_window(image, walk.offset, walk.length, std::max(kWindow, walk.object),
                          [&](const std::vector<Extent>& extents) {
-                           return walk.whole_object ? show_objects(walk, extents) : show_exactly(walk, extents);
+                           return walk.whole_object ? show_objects(image, walk, extents) : show_exactly(walk, extents);
                          });
 }
 

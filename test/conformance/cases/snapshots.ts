@@ -571,6 +571,21 @@ export const snapshots: Case[] = [
     },
   },
   {
+    name: 'an object of which a part has gone since the older snapshot exists for as long as it holds anything',
+    run: async (c) => {
+      const image = await c.fresh('p', 16 * MiB);
+      for (const at of [0, 4 * MiB, 8 * MiB]) await c.write(image, at, 16384, 1);
+      await c.need('rbd_snap_create', image, 'a');
+      await c.call('rbd_write_zeroes', image, 0, 4096, 0, 0);
+      await c.call('rbd_write_zeroes', image, 4 * MiB, 4 * MiB, 0, 0);
+      await diff(c, image, 'a', 16 * MiB, { whole: 1 });
+      await c.need('rbd_snap_create', image, 'b');
+      await c.need('rbd_snap_set', image, 'b');
+      await diff(c, image, 'a', 16 * MiB, { whole: 1 });
+      await c.close(image);
+    },
+  },
+  {
     name: 'deep copy takes snapshots along',
     run: async (c) => {
       const image = await c.fresh('i', 8 * MiB);
