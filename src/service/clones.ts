@@ -3,7 +3,7 @@ import type { Context } from './context.js';
 import { OpFeature } from './children.js';
 import { ServiceError } from './errors.js';
 import { Feature } from './features.js';
-import { findImage, imageById, imageByName, newImageId, newRecord, shapeOf, type CreateOptions } from './images.js';
+import { findImage, imageById, imageByName, newImageId, newRecord, putNewImage, shapeOf, type CreateOptions } from './images.js';
 import { refer } from './layers.js';
 import { listMetadata } from './metadata.js';
 import { checkName, isImageName } from './names.js';
@@ -46,7 +46,7 @@ export async function cloneImage(ctx: Context, session: Session, request: CloneR
     if (!hasLayering(shape.features)) throw new ServiceError('ENOEXEC', 'a clone needs the layering feature, which is to be cleared');
     if (snap.size === 0) throw new ServiceError('EINVAL', `snapshot ${snap.name} is of an image without bytes`);
     const metadata = await listMetadata(ctx, parent);
-    const id = newImageId(session);
+    const id = await newImageId(ctx, session, to);
     const image = { pool: parent.pool, namespace: parent.namespace, id: parent.id };
     const link: ParentRecord = { image, snapId: snap.id, overlap: snap.size, format };
     const made = await transact(ctx.store, async (tx) => {
@@ -54,15 +54,13 @@ export async function cloneImage(ctx: Context, session: Session, request: CloneR
       const stillThere = now?.snaps.find((one) => one.id === snap.id);
       if (!now || !stillThere) throw new ServiceError('ENOENT', `snapshot ${snap.name} is gone`);
       if (format === 1 && !stillThere.isProtected) throw new ServiceError('EINVAL', `snapshot ${snap.name} is not protected`);
-      if (await tx.get(keys.imageName(to, name))) throw new ServiceError('EEXIST', `image ${name} exists`);
       await requirePlace(tx, to);
       await refer(tx, stillThere.top.layer);
       const record: ImageRecord = {
         ...newRecord(ctx, { id, name, at: to, size: snap.size, shape }), opFeatures: format === 2 ? OpFeature.CLONE_CHILD : 0,
         top: { layer: stillThere.top.layer, overlap: Math.min(snap.size, stillThere.top.overlap) }, head: false, parent: link,
       };
-      tx.put(keys.image(record), record);
-      tx.put(keys.imageName(to, name), id);
+      await putNewImage(tx, record);
       tx.put(keys.child(image, snap.id, record), { image: { ...to, id }, format } satisfies ChildRecord);
       // Also where nothing changes in it: who looks for clones and then changes the parent must find this one (unprotectSnapshot).
       tx.put(keys.image(parent), format === 2 ? { ...now, opFeatures: now.opFeatures | OpFeature.CLONE_PARENT } : now);

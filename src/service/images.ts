@@ -12,7 +12,7 @@ import { findPool } from './pools.js';
 import { limitImage } from './qos.js';
 import { keys, type At, type ImageRecord, type ImageRef } from './records.js';
 import type { Session } from './sessions.js';
-import { readRecord, transact } from './transact.js';
+import { readRecord, transact, type Tx } from './transact.js';
 import { makeLayer } from './volumes.js';
 
 export interface CreateOptions extends FeatureOptions {
@@ -44,16 +44,14 @@ export async function createImage(ctx: Context, session: Session, request: Creat
     const shape = await shapeOf(ctx, session.identity.entity, at.pool, request.options);
     checkSize(size, shape);
     await transact(ctx.store, (tx) => requirePlace(tx, at));
-    const id = newImageId(session);
+    const id = await newImageId(ctx, session, at);
     const layer = await makeLayer(ctx, { pool: shape.dataPool ?? at.pool, image: id, kind: 'plain', size });
     const record: ImageRecord = { ...newRecord(ctx, { id, name, at, size, shape }), top: { layer: layer.record.id, overlap: size }, head: true };
     try {
       const made = await transact(ctx.store, async (tx) => {
-        if (await tx.get(keys.imageName(at, name))) throw new ServiceError('EEXIST', `image ${name} exists`);
+        await putNewImage(tx, record);
         await requirePlace(tx, at);
         await layer.adopt(tx);
-        tx.put(keys.image(record), record);
-        tx.put(keys.imageName(at, name), id);
         return finish(tx, { id, order: record.order });
       });
       await limitImage(ctx, record).catch((error: unknown) => ctx.log(`image ${name} has no limits yet: ${String(error)}`));
@@ -65,9 +63,20 @@ export async function createImage(ctx: Context, session: Session, request: Creat
   });
 }
 
-/** As Ceph makes them: the client's number and a random one, in hex. */
-export function newImageId(session: Session): string {
-  return session.id.toString(16) + randomBytes(4).toString('hex');
+/** As Ceph makes them: the client's number and a random one, in hex. Of ten thousand images of one client two would meet one time in a hundred. */
+export async function newImageId(ctx: Context, session: Session, { pool, namespace }: At): Promise<string> {
+  for (;;) {
+    const id = session.id.toString(16) + randomBytes(4).toString('hex');
+    if (!await readRecord<ImageRecord>(ctx.store, keys.image({ pool, namespace, id }))) return id;
+  }
+}
+
+/** In the transaction that makes it. EEXIST where the name is taken, EAGAIN where the id is, since newImageId() looked. */
+export async function putNewImage(tx: Tx, record: ImageRecord): Promise<void> {
+  if (await tx.get(keys.imageName(record, record.name))) throw new ServiceError('EEXIST', `image ${record.name} exists`);
+  if (await tx.get(keys.image(record))) throw new ServiceError('EAGAIN', `id ${record.id} was given to another image at the same time`);
+  tx.put(keys.image(record), record);
+  tx.put(keys.imageName(record, record.name), record.id);
 }
 
 /** The record of a new image, but for its layers. */

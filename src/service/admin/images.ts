@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Context } from '../context.js';
 import { ServiceError } from '../errors.js';
-import { findImage, newRecord, shapeOf } from '../images.js';
+import { findImage, newRecord, putNewImage, shapeOf } from '../images.js';
 import { readChain } from '../layers.js';
 import { checkName } from '../names.js';
 import { backendOf, findPool, listPools, placeOf } from '../pools.js';
@@ -132,11 +132,9 @@ export async function adoptVolume(ctx: Context, request: AdoptRequest): Promise<
   };
   const record: ImageRecord = { ...newRecord(ctx, { id, name, at, size: volume.size, shape }), top: { layer: layerId, overlap: volume.size }, head: true };
   await transact(ctx.store, async (tx) => {
-    if (await tx.get(keys.imageName(at, name))) throw new ServiceError('EEXIST', `image ${pool.name}/${name} exists`);
+    await putNewImage(tx, record);
     if (await tx.get(keys.layer(layerId))) throw new ServiceError('EBUSY', `volume ${request.volume} is an image already`);
     tx.put(keys.layer(layerId), layer);
-    tx.put(keys.image(record), record);
-    tx.put(keys.imageName(at, name), id);
   });
   return viewOf(ctx, pool.name, record);
 }
