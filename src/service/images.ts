@@ -49,9 +49,9 @@ export async function createImage(ctx: Context, session: Session, request: Creat
     const record: ImageRecord = { ...newRecord(ctx, { id, name, at, size, shape }), top: { layer: layer.record.id, overlap: size }, head: true };
     try {
       const made = await transact(ctx.store, async (tx) => {
-        await putNewImage(tx, record);
         await requirePlace(tx, at);
         await layer.adopt(tx);
+        await putNewImage(tx, record);
         return finish(tx, { id, order: record.order });
       });
       await limitImage(ctx, record).catch((error: unknown) => ctx.log(`image ${name} has no limits yet: ${String(error)}`));

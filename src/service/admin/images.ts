@@ -132,9 +132,9 @@ export async function adoptVolume(ctx: Context, request: AdoptRequest): Promise<
   };
   const record: ImageRecord = { ...newRecord(ctx, { id, name, at, size: volume.size, shape }), top: { layer: layerId, overlap: volume.size }, head: true };
   await transact(ctx.store, async (tx) => {
-    await putNewImage(tx, record);
     if (await tx.get(keys.layer(layerId))) throw new ServiceError('EBUSY', `volume ${request.volume} is an image already`);
     tx.put(keys.layer(layerId), layer);
+    await putNewImage(tx, record);
   });
   return viewOf(ctx, pool.name, record);
 }
