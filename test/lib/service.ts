@@ -13,6 +13,7 @@ import type { Session } from '../../src/service/sessions.js';
 import { openSqliteStore } from '../../src/store/sqlite.js';
 import { Cluster } from '../curvebs/cluster.js';
 import type { TestBackend } from './backends.js';
+import { FarStore } from './far-store.js';
 import { curvebsVolumes, localVolumes, type Volumes } from './volumes.js';
 
 export interface TestService {
@@ -78,6 +79,27 @@ export async function startTestService(options: Partial<ServiceOptions> = {}, ki
       await store.close();
       await close();
       rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+export interface FarService extends TestService {
+  readonly far: FarStore;
+  /** The store's, which goes with the service. */
+  readonly folder: string;
+}
+
+/** The same on a store that is far away. */
+export async function startFarService(options: Omit<Partial<ServiceOptions>, 'store'>, kind: TestBackend): Promise<FarService> {
+  const folder = mkdtempSync(join(tmpdir(), 'cbd-f-'));
+  const far = new FarStore(openSqliteStore(join(folder, 'store.db')));
+  const service = await startTestService({ ...options, store: far }, kind);
+  return {
+    ...service, far, folder,
+    async close() {
+      await service.close();
+      await far.close();
+      rmSync(folder, { recursive: true, force: true });
     },
   };
 }

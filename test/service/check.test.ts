@@ -1,7 +1,4 @@
 // `cbd2rbd check --repair` and `layer gc` beside clients that go on: what is only under way is no finding, and nothing of it is repaired away.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { checkRecords } from '../../src/service/admin/check.js';
 import { collectGarbage } from '../../src/service/admin/layers.js';
@@ -11,27 +8,19 @@ import { keys, type LayerRecord } from '../../src/service/records.js';
 import { createSnapshot } from '../../src/service/snapshots.js';
 import { readRecord } from '../../src/service/transact.js';
 import { moveToTrash } from '../../src/service/trash.js';
-import { openSqliteStore } from '../../src/store/sqlite.js';
 import { backends, type TestBackend } from '../lib/backends.js';
-import { FarStore } from '../lib/far-store.js';
-import { startTestService, type TestService } from '../lib/service.js';
+import { startFarService, type FarService } from '../lib/service.js';
 
 const at = { pool: 1, namespace: '' };
 
-async function start(t: Test, backend: TestBackend): Promise<TestService & { far: FarStore }> {
-  const dir = mkdtempSync(join(tmpdir(), 'cbd-k-'));
-  const far = new FarStore(openSqliteStore(join(dir, 'store.db')));
-  const s = await startTestService({ store: far }, backend);
-  t.teardown(async () => {
-    await s.close();
-    await far.close();
-    rmSync(dir, { recursive: true, force: true });
-  });
-  return { ...s, far };
+async function start(t: Test, backend: TestBackend): Promise<FarService> {
+  const s = await startFarService({}, backend);
+  t.teardown(() => s.close());
+  return s;
 }
 
 /** Runs `action` whenever the check is about to read what is under the prefix. */
-function whenListed(far: FarStore, prefix: string, action: () => Promise<unknown>): void {
+function whenListed(far: FarService['far'], prefix: string, action: () => Promise<unknown>): void {
   let isBusy = false;
   far.before = async (call, key) => {
     if (call !== 'list' || key !== prefix || isBusy) return;

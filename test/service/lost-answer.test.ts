@@ -1,8 +1,5 @@
 // A store whose answer to a commit is lost (an etcd that goes away at that moment): the commit may have been done. What was made for it
 // is then in use, and stays; where it was not done, nothing of it is left.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { nativeLayerWorker } from '../../src/native/layer-worker.js';
 import { releaseImage } from '../../src/service/admin/release.js';
@@ -16,10 +13,8 @@ import { takeOwnership } from '../../src/service/ownership.js';
 import type { Session } from '../../src/service/sessions.js';
 import { createSnapshot } from '../../src/service/snapshots.js';
 import { startRemoving } from '../../src/service/volumes.js';
-import { openSqliteStore } from '../../src/store/sqlite.js';
 import { backends, type TestBackend } from '../lib/backends.js';
-import { FarStore } from '../lib/far-store.js';
-import { startTestService, type TestService } from '../lib/service.js';
+import { startFarService, type TestService } from '../lib/service.js';
 
 const at = { pool: 1, namespace: '' };
 
@@ -62,18 +57,16 @@ async function cut(t: Test, backend: TestBackend, name: string, kind: 'done' | '
   const operation = operations[name]!;
   // Each commit in turn is the one.
   for (let n = 1; ; n += 1) {
-    const dir = mkdtempSync(join(tmpdir(), 'cbd-l-'));
-    const far = new FarStore(openSqliteStore(join(dir, 'store.db')));
-    const s = await startTestService({ store: far, layerWorker: nativeLayerWorker }, backend);
+    const s = await startFarService({ layerWorker: nativeLayerWorker }, backend);
     const { session } = await s.session();
     await operation.prepare(s, session);
     const stop = startRemoving(s.ctx);
     let left = n;
     const isIt = (): boolean => (left -= 1) === 0;
-    if (kind === 'done') far.loseAnswer = isIt;
-    else far.refuse = isIt;
+    if (kind === 'done') s.far.loseAnswer = isIt;
+    else s.far.refuse = isIt;
     const outcome = await operation.run(s, session).then(() => 'done', (error: { name: string }) => error.name);
-    far.loseAnswer = far.refuse = () => false;
+    s.far.loseAnswer = s.far.refuse = () => false;
     if (session.handles.has(1)) await closeImage(s.ctx, session.open(1));
     if (outcome !== 'done') await operation.again?.(s);
     s.ctx.retryRemovals?.();
@@ -82,8 +75,6 @@ async function cut(t: Test, backend: TestBackend, name: string, kind: 'done' | '
     t.strictSame(findings.map(({ about, problem }) => `${about}: ${problem}`), [], `commit ${n} (${outcome}): records and volumes agree`);
     if (outcome === 'done') t.ok(s.there.names().length > 0);
     await s.close();
-    await far.close();
-    rmSync(dir, { recursive: true, force: true });
     if (left <= 0) continue;
     t.ok(n > 2, `${n - 1} commits`);
     return;

@@ -1,35 +1,24 @@
 // A pool that goes while something is made in it, or while something of it is still read: no record and no volume is left without a pool.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { createImage } from '../../src/service/images.js';
 import { createPool, deletePool, getPool, listPools } from '../../src/service/pools.js';
 import { keys, type LayerRecord } from '../../src/service/records.js';
 import { finishRemoval } from '../../src/service/volumes.js';
-import { openSqliteStore } from '../../src/store/sqlite.js';
 import { backends, type TestBackend } from '../lib/backends.js';
-import { FarStore } from '../lib/far-store.js';
-import { startTestService, type TestService } from '../lib/service.js';
+import { startFarService, type FarService } from '../lib/service.js';
 
 const at = { pool: 1, namespace: '' };
 const refusal = (errno: string) => ({ name: 'ServiceError', errno });
 
-async function start(t: Test, backend: TestBackend): Promise<TestService & { far: FarStore; log: string[] }> {
-  const dir = mkdtempSync(join(tmpdir(), 'cbd-p-'));
-  const far = new FarStore(openSqliteStore(join(dir, 'store.db')));
+async function start(t: Test, backend: TestBackend): Promise<FarService & { log: string[] }> {
   const log: string[] = [];
-  const s = await startTestService({ store: far, log: (line) => { log.push(line); } }, backend);
-  t.teardown(async () => {
-    await s.close();
-    await far.close();
-    rmSync(dir, { recursive: true, force: true });
-  });
-  return { ...s, far, log };
+  const s = await startFarService({ log: (line) => { log.push(line); } }, backend);
+  t.teardown(() => s.close());
+  return { ...s, log };
 }
 
 /** Runs `action` before the first commit that begins with such a key. */
-function beforeCommit(far: FarStore, prefix: string, action: () => Promise<unknown>): void {
+function beforeCommit(far: FarService['far'], prefix: string, action: () => Promise<unknown>): void {
   let isDone = false;
   far.before = async (call, key) => {
     if (isDone || call !== 'commit' || !key.startsWith(prefix)) return;

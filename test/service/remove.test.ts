@@ -1,7 +1,4 @@
 // Opening and removing at the same moment: one of the two is refused.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import t from 'tap';
 import { cloneImage } from '../../src/service/clones.js';
 import { createImage, imageById } from '../../src/service/images.js';
@@ -10,10 +7,8 @@ import { openImage } from '../../src/service/open.js';
 import { keys } from '../../src/service/records.js';
 import { removeImage } from '../../src/service/remove.js';
 import { createSnapshot, removeSnapshot } from '../../src/service/snapshots.js';
-import { openSqliteStore } from '../../src/store/sqlite.js';
-import { FarStore } from '../lib/far-store.js';
 import { backends } from '../lib/backends.js';
-import { startTestService } from '../lib/service.js';
+import { startFarService, startTestService } from '../lib/service.js';
 
 const at = { pool: 1, namespace: '' };
 for (const backend of backends) t.test(`on ${backend}`, async (t) => {
@@ -51,14 +46,8 @@ for (const backend of backends) t.test(`on ${backend}`, async (t) => {
   });
 
   t.test('a snapshot that goes to the trash while its last clone goes is gone, too', async (t) => {
-    const dir = mkdtempSync(join(tmpdir(), 'cbd-r-'));
-    const far = new FarStore(openSqliteStore(join(dir, 'store.db')));
-    const s = await startTestService({ store: far }, backend);
-    t.teardown(async () => {
-      await s.close();
-      await far.close();
-      rmSync(dir, { recursive: true, force: true });
-    });
+    const s = await startFarService({}, backend);
+    t.teardown(() => s.close());
     const { session } = await s.session();
     const parent = { ...at, ...await createImage(s.ctx, session, { at, name: 'parent', size: 4096, options: {} }) };
     for (const snap of ['s', 'other']) {
@@ -66,7 +55,7 @@ for (const backend of backends) t.test(`on ${backend}`, async (t) => {
       await cloneImage(s.ctx, session, { at, image: 'parent', snap, to: at, name: `clone of ${snap}`, options: { cloneFormat: 2 } });
     }
     let isNow = true;
-    far.before = async (call, key) => {
+    s.far.before = async (call, key) => {
       if (!isNow || call !== 'commit' || key !== keys.image(parent)) return;
       isNow = false;
       await removeImage(s.ctx, { at, name: 'clone of s' });

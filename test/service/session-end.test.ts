@@ -2,8 +2,6 @@
 // Nothing of them stays open, and the daemon goes on.
 import { connect } from 'node:net';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { Access } from '../../src/access/access.js';
@@ -19,40 +17,33 @@ import { keys } from '../../src/service/records.js';
 import { removeImage } from '../../src/service/remove.js';
 import { sessionAdmin } from '../../src/service/session-admin.js';
 import { storedUsers } from '../../src/service/users.js';
-import { openSqliteStore } from '../../src/store/sqlite.js';
 import { backends, type TestBackend } from '../lib/backends.js';
-import { FarStore } from '../lib/far-store.js';
 import { RpcClient } from '../lib/rpc-client.js';
-import { startTestService, type TestService } from '../lib/service.js';
+import { startFarService, type FarService, type TestService } from '../lib/service.js';
 
 const at = { pool: 1, namespace: '' };
 const refusal = (errno: string) => ({ name: 'ServiceError', errno });
 
-interface Far extends TestService {
-  readonly far: FarStore;
+interface Far extends FarService {
   readonly socket: string;
   readonly log: string[];
 }
 
 /** The service on such a store, with its socket. */
 async function startFar(backend: TestBackend, graceMs = 1000): Promise<Far> {
-  const dir = mkdtempSync(join(tmpdir(), 'cbd-e-'));
-  const far = new FarStore(openSqliteStore(join(dir, 'store.db')));
   const log: string[] = [];
-  const service = await startTestService({ store: far, log: (line) => { log.push(line); }, graceMs }, backend);
-  const { ctx } = service;
+  const service = await startFarService({ log: (line) => { log.push(line); }, graceMs }, backend);
+  const { ctx, far, folder } = service;
   const users = storedUsers(far);
   await users.write({ entity: 'client.admin', key: newKey(), caps: { mon: 'allow *', osd: 'allow *' }, owner: 'admin' });
   const access = new Access({ users, trustOwnUid: true, log: () => undefined });
-  const socket = join(dir, 's');
+  const socket = join(folder, 's');
   const server = await RpcServer.listen(socket, { ctx, access, methods: { ...imageMethods, ...snapshotMethods }, fsid: '', log: (line) => { log.push(line); } });
   return {
-    ...service, far, socket, log,
+    ...service, socket, log,
     async close() {
       await server.close();
       await service.close();
-      await far.close();
-      rmSync(dir, { recursive: true, force: true });
     },
   };
 }
