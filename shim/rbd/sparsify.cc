@@ -62,7 +62,7 @@ class Sparsifier {
   int run(const std::function<int(uint64_t, uint64_t)>& report);
 
  private:
-  enum class By { daemon, owner, nobody };
+  enum class By { daemon, owner };
 
   int find_zeroes(Range slice);
   int flush();
@@ -85,7 +85,6 @@ int Sparsifier::run(const std::function<int(uint64_t, uint64_t)>& report) {
   std::vector<Extent> extents;
   for (uint64_t at = 0, known = 0; at < size; at += slice_) {
     if (report && report(at, size) < 0) return -ECANCELED;
-    if (by_ == By::nobody) continue;
     if (at == known) {
       known = std::min(size, at + kWindow);
       extents.clear();
@@ -143,8 +142,7 @@ int Sparsifier::ask_daemon() {
   }
   Reply reply = image_.call("image.sparsify", {{"ranges", std::move(ranges)}, {"grain", grain_}});
   if (reply.error != 0) return reply.error;
-  const std::string by = reply.result->at("by");
-  by_ = by == "daemon" ? By::daemon : by == "nobody" ? By::nobody : By::owner;
+  by_ = reply.result->at("by") == "daemon" ? By::daemon : By::owner;
   return 0;
 }
 
@@ -202,7 +200,8 @@ int rbd_sparsify(rbd_image_t image, size_t sparse_size) {
 }
 
 // -EINVAL for a size that is no power of two between 4 KiB and an object; -EROFS, also while an advisory lock is on an image
-// with the exclusive-lock feature; -ETIMEDOUT where another client that may write does not hold still.
+// with the exclusive-lock feature; -EOPNOTSUPP for an image without snapshots or parent on a backend that gives back no part of
+// its volume (curvebs); -ETIMEDOUT where another client that may write does not hold still.
 int rbd_sparsify_with_progress(rbd_image_t image, size_t sparse_size, librbd_progress_fn_t cb, void* cbdata) {
   return guarded([&] {
     return image == nullptr ? -EINVAL : sparsify(*Image::from(image), sparse_size, progress(cb, cbdata));

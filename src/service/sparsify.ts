@@ -10,11 +10,8 @@ import { whileQuiesced } from './quiesce.js';
 import type { ImageRecord, ImageRef } from './records.js';
 import { whereabouts } from './volumes.js';
 
-/**
- * Who makes the holes: the daemon, and it has made them; the client that owns the head (a cow layer's map is the owner's), and nothing
- * was done; or nobody, for the backend gives back no part of a plain volume.
- */
-export type SparsifiedBy = 'daemon' | 'owner' | 'nobody';
+/** Who makes the holes: the daemon, and it has made them; or the client that owns the head (a cow layer's map is the owner's), and nothing was done. */
+export type SparsifiedBy = 'daemon' | 'owner';
 
 export interface SparsifyRequest {
   /** Where the caller saw zeroes. */
@@ -27,7 +24,10 @@ export interface SparsifyRequest {
 const maxBytes = 256 * 1048576;
 const maxRanges = 4096;
 
-/** EINVAL for ranges that are none, or too many; ETIMEDOUT where somebody who may write does not hold still: nothing is given back then. */
+/**
+ * EINVAL for ranges that are none, or too many; EOPNOTSUPP where the backend gives back no part of a plain volume; ETIMEDOUT where somebody
+ * who may write does not hold still. Nothing is given back then.
+ */
 export async function sparsifyImage(ctx: Context, image: ImageRef, request: SparsifyRequest): Promise<SparsifiedBy> {
   check(request);
   const seen = await imageById(ctx, image);
@@ -35,7 +35,7 @@ export async function sparsifyImage(ctx: Context, image: ImageRef, request: Spar
   const [head] = await readChain(ctx, seen.top, seen.size);
   if (!head) return 'owner';
   const { backend } = await whereabouts(ctx, head.layer.pool);
-  if (!backend.rules.givesBackBlocks) return 'nobody';
+  if (!backend.rules.givesBackBlocks) throw new ServiceError('EOPNOTSUPP', `${backend.kind} gives back no part of a plain volume, which the head of image ${seen.name} is`);
   if (request.ranges.length === 0) return 'daemon';
   return whileQuiesced(ctx, image, 'sparsify', async (record) => {
     if (!await isShared(ctx, record)) return 'owner';

@@ -1,5 +1,6 @@
 // Compares what a library wrote down in a case with what the real one did, less the differences that are meant.
 import { readFileSync } from 'node:fs';
+import type { TestBackend } from '../lib/backends.js';
 import { root } from '../lib/root.js';
 import { differences, type Difference } from './differences.js';
 
@@ -9,8 +10,9 @@ export interface Verdict {
   text: string;
 }
 
-export function differencesOf(name: string): Difference[] {
-  return differences.filter((d) => d.cases.includes(name));
+/** Those that show in the case on a backend. */
+export function differencesOf(name: string, backend: TestBackend): Difference[] {
+  return differences.filter((d) => d.cases.includes(name) && (d.on ?? backend) === backend);
 }
 
 function explain(expected: string[], got: string[]): string {
@@ -66,7 +68,7 @@ function refusal(expected: string[], got: string[]): string | null {
 }
 
 /** Compares, and refuses entries of the list that name lines which are not there or that change nothing. */
-export function compare(name: string, expected: string[], got: string[], meant = differencesOf(name)): Verdict {
+export function compare(expected: string[], got: string[], meant: Difference[]): Verdict {
   const used = new Set<Difference>();
   const adjusted = replace(expected, meant, used);
   const unused = meant.find((d) => !used.has(d));

@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { readPrototypes } from '../lib/prototypes.js';
 import { root } from '../lib/root.js';
 import { areas } from './cases/index.js';
-import { differencesOf, refusedFunctions } from './compare.js';
+import { refusedFunctions } from './compare.js';
 import { differences } from './differences.js';
 import { NOT_ASKED } from './cases/refused.js';
 import { readCalls, readExpected } from './expected.js';
@@ -21,7 +21,7 @@ function countFunctions(): Map<string, Count> {
   for (const [area, cases] of Object.entries(areas)) {
     const expected = readExpected(area);
     for (const { name } of cases) {
-      const differing = functionsIn(differencesOf(name).flatMap((d) => d.real));
+      const differing = functionsIn(differences.filter((d) => d.cases.includes(name)).flatMap((d) => d.real));
       for (const fn of new Set([...functionsIn(expected[name] ?? []), ...calls[name] ?? []])) {
         const count = counts.get(fn) ?? { cases: 0, differing: 0 };
         count.cases++;
@@ -50,7 +50,8 @@ export function report(): string {
   });
   const reasons = [...new Set(differences.map((d) => d.reason))].map((reason) => {
     const cases = [...new Set(differences.filter((d) => d.reason === reason).flatMap((d) => d.cases))];
-    return `* ${reason}\n  (${cases.join('; ')})`;
+    const on = differences.find((d) => d.reason === reason)?.on;
+    return `* ${on === undefined ? '' : `On ${on}: `}${reason}\n  (${cases.join('; ')})`;
   });
   const without = names.filter((name) => !counts.has(name));
   const total = Object.values(areas).flat().length;
