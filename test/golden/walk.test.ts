@@ -21,6 +21,11 @@ const differences: readonly {readonly command: RegExp, readonly reason: string}[
   {command: /--help$/, reason: 'help of the command itself, where the real one shows the list of all'},
 ];
 
+/** Besides those, on CurveBS. */
+const differencesOnCurvebs: typeof differences = [
+  {command: /^sparsify z2 --no-progress$/, reason: 'of a plain volume CurveBS can give back whole GiB alone, and some time later'},
+];
+
 const read = (name: string): Step[] => readFileSync(root(name), 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line) as Step);
 
 const shown = ({line, rc, stdout, stderr}: Step): {rc: number, stdout: string, stderr: string} => {
@@ -38,6 +43,7 @@ for (const backend of backends) t.test(`on ${backend}: rbd answers line by line 
   });
   const conf = join(folder, 'ceph.conf');
   writeFileSync(conf, `[global]\ncbd2rbd_socket = ${daemon.socket}\n`);
+  const meant = backend === 'local' ? differences : [...differences, ...differencesOnCurvebs];
   const recorded = read('test/data/rbd-walk.jsonl');
   const used = new Set<number>();
   let at = 0;
@@ -48,12 +54,12 @@ for (const backend of backends) t.test(`on ${backend}: rbd answers line by line 
     const [is, should] = [shown(step), shown(theirs)];
     const isSame = JSON.stringify(is) === JSON.stringify(should);
     const words = step.line.replace(/^(\S+=\S+ )*rbd ?/, '');
-    const known = differences.findIndex(({command}) => command.test(words));
+    const known = meant.findIndex(({command}) => command.test(words));
     if (isSame) same++;
     else if (known >= 0) used.add(known);
     else t.strictSame(is, should, step.line);
   });
   t.equal(at, recorded.length);
   t.ok(same > 260, `${same} of ${at} are the same`);
-  differences.forEach(({command, reason}, index) => t.ok(used.has(index), `still different: ${command.source} (${reason})`));
+  meant.forEach(({command, reason}, index) => t.ok(used.has(index), `still different: ${command.source} (${reason})`));
 });
