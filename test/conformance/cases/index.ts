@@ -1,12 +1,15 @@
 // Every case, by area. An area's expectations stand in expected/AREA.json.
 import type { Case } from '../context.js';
+import { advisoryLocks } from './advisory-locks.js';
+import { automaticLock } from './automatic-lock.js';
 import { badInput } from './bad-input.js';
+import { clones } from './clones.js';
 import { create } from './create.js';
 import { deepCopy } from './deep-copy.js';
 import { events } from './events.js';
 import { further } from './further.js';
 import { io } from './io.js';
-import { locks } from './locks.js';
+import { managedLock } from './managed-lock.js';
 import { metadata } from './metadata.js';
 import { open } from './open.js';
 import { radosCommands } from './rados-commands.js';
@@ -19,9 +22,13 @@ import { refused } from './refused.js';
 import { resize } from './resize.js';
 import { snapshots } from './snapshots.js';
 import { spacesCases } from './spaces.js';
+import { watching } from './watching.js';
 
 export const areas: Record<string, Case[]> = {
-  create, open, resize, io, metadata, locks, spaces: spacesCases, snapshots,
+  create, open, resize, io, metadata,
+  locks: [...advisoryLocks, ...automaticLock, ...managedLock, ...watching],
+  spaces: spacesCases,
+  snapshots: [...snapshots, ...clones],
   'deep-copy': deepCopy,
   'bad-input': badInput,
   refused,
