@@ -1,10 +1,10 @@
 // Random sequences of calls: the real library and ours are led through the same steps and asked the same, and every answer is
-// compared at once. `npm run conformance:random [CALLS [SEED [BACKEND,...]]]` is the long form.
+// compared at once. `npm run conformance:random` is the long form (random-main.ts).
 import { startCeph } from '../ceph/cluster.js';
 import type { TestBackend } from '../lib/backends.js';
 import { libraryDir, serve, type Served } from '../lib/served.js';
 import { MiB, OTHER_POOL, POOL } from './context.js';
-import { Lead } from './lead.js';
+import { Lead, type Answer } from './lead.js';
 import type { Step } from './world.js';
 
 /** A small generator with a seed (mulberry32), so that a sequence can be had again. */
@@ -89,9 +89,18 @@ function featuresFor(op: string, random: Random): number {
 
 export interface Outcome {
   steps: number;
+  /** Calls that were answered by all, alike; up to the first difference. */
   calls: number;
-  /** What differed, with the steps before it; empty where nothing did. */
+  /** What differed, with the steps before it; empty where nothing did. That ours ends or hangs is a difference whatever the real one does. */
   difference: string;
+  /** Where and how the real library alone came to its end, with which there is nothing more to compare with; empty where it did not. */
+  ended: string;
+}
+
+/** One that takes steps. */
+export interface Taker {
+  name: string;
+  take(step: Step): Promise<Answer>;
 }
 
 export interface RandomOptions {
@@ -113,25 +122,32 @@ function differenceBetween(expected: string[], got: string[]): string[] {
   return [`  - ${expected[first] ?? '(nothing more)'}`, `  + ${got[first] ?? '(nothing more)'}`];
 }
 
+// What of our answer is not the real one's.
+function differing(expected: Answer, got: Answer): string[] {
+  if ('ended' in got) return [`  - ${'ended' in expected ? expected.ended : expected.lines.join('; ')}`, `  + ${got.ended}`];
+  return 'ended' in expected ? [] : differenceBetween(expected.lines, got.lines);
+}
+
 /** Leads all of them through steps from `seed`. */
-export async function compareRandomly(real: Lead, ours: readonly Lead[], options: RandomOptions): Promise<Outcome> {
+export async function compareRandomly(real: Taker, ours: readonly Taker[], options: RandomOptions): Promise<Outcome> {
   const random = new Random(options.seed);
   const trail: string[] = [];
   let [calls, n] = [0, 0];
   for (; calls < options.calls; n++) {
     const next = step(random, options);
-    const [expected, ...got] = await Promise.all([real.take(next), ...ours.map((lead) => lead.take(next))]);
-    calls += expected.filter((line) => !line.startsWith('  ')).length;
-    trail.push(...expected.map((line) => `    ${line}`));
+    const [expected, ...got] = await Promise.all([real.take(next), ...ours.map((each) => each.take(next))]);
+    if ('lines' in expected) trail.push(...expected.lines.map((line) => `    ${line}`));
     if (trail.length > TRAIL) trail.splice(0, trail.length - TRAIL);
-    for (const [i, lines] of got.entries()) {
-      const difference = differenceBetween(expected, lines);
+    for (const [i, answer] of got.entries()) {
+      const difference = differing(expected, answer);
       if (difference.length === 0) continue;
       const where = `seed ${options.seed}, step ${n}: ${next.op} on ${ours[i]!.name}`;
-      return { steps: n + 1, calls, difference: [...trail, where, ...difference].join('\n') };
+      return { steps: n + 1, calls, difference: [...trail, where, ...difference].join('\n'), ended: '' };
     }
+    if ('ended' in expected) return { steps: n + 1, calls, difference: '', ended: `step ${n}, ${next.op}: ${expected.ended}` };
+    calls += expected.lines.filter((line) => !line.startsWith('  ')).length;
   }
-  return { steps: n, calls, difference: '' };
+  return { steps: n, calls, difference: '', ended: '' };
 }
 
 // Our libraries over a backend, with the two pools on it.
@@ -147,9 +163,12 @@ export async function compareFresh(options: RandomOptions): Promise<Outcome> {
   const real = new Lead({ name: 'real', conf: ceph.conf });
   const ours = daemons.map((daemon, i) => new Lead({ name: options.backends[i]!, conf: daemon.conf, libraryDir }));
   try {
-    return await compareRandomly(real, ours, options);
+    const outcome = await compareRandomly(real, ours, options);
+    const [, ...ends] = await Promise.all([real.end(), ...ours.map((lead) => lead.end())]);
+    const broken = [...ends, ...daemons.map((daemon) => (daemon.hasEnded ? `the daemon ended: ${daemon.lastLog}` : ''))].filter(Boolean);
+    if (outcome.difference !== '' || broken.length === 0) return outcome;
+    return { ...outcome, difference: `seed ${options.seed}, after ${outcome.steps} steps: ${broken.join('; ')}` };
   } finally {
-    await Promise.all([real, ...ours].map((lead) => lead.end()));
     await Promise.all([ceph, ...daemons].map((each) => each.destroy()));
   }
 }
