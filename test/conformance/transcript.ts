@@ -114,6 +114,8 @@ export class Transcript {
   readonly calls: Record<string, number> = {};
   private readonly labels = new Map<string, Map<string, number>>();
   private readonly callbacks: Callback[] = [];
+  /** What C reads or writes until a completion is released, by the completion: it must not be collected before. */
+  private readonly pending = new Map<Handle, Argument[]>();
 
   constructor(readonly abi: CAbi) {}
 
@@ -127,7 +129,17 @@ export class Transcript {
   /** Calls a C function whose result is checked in another way, or varies. It counts as called. */
   async silent(name: string, ...args: Argument[]): Promise<number | bigint | undefined> {
     this.calls[name] = (this.calls[name] ?? 0) + 1;
-    return this.abi.call(name, ...args.map(toValue));
+    this.keep(name, args);
+    const value = await this.abi.call(name, ...args.map(toValue));
+    if (name.endsWith('_aio_release')) for (const arg of args) if (arg instanceof Handle) this.pending.delete(arg);
+    return value;
+  }
+
+  private keep(name: string, args: Argument[]): void {
+    for (const arg of args) {
+      if (arg instanceof Ref && name.includes('_aio_create_completion')) this.pending.set(arg.handle, []);
+      if (arg instanceof Handle) this.pending.get(arg)?.push(...args);
+    }
   }
 
   /** Calls that must succeed for the case to make sense; they are not written down unless they fail. */
