@@ -1,32 +1,29 @@
-// Starts a daemon of our own in a temporary folder for a measurement, and stops it. The folder goes with it.
+// A daemon of our own in a temporary folder for a measurement, and a client beside it. The folder goes with it.
 
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import { createInterface } from 'node:readline';
-
-const CLI = resolve('dist/src/cli/cbd2rbd.js');
+import { spawnSync } from 'node:child_process';
+import type { TestBackend } from '../test/lib/backends.js';
+import { serve, type Served } from '../test/lib/served.js';
 
 export class BenchDaemon {
-  private constructor(readonly folder: string, private readonly child: ChildProcess) {}
+  private constructor(private readonly served: Served) {}
 
   /**
    * @param parent the folder below which the daemon's own is made: the disk that is measured
+   * @param backend what the pool "rbd" lies on: local files, or a CurveBS stand-in in a process of its own
    * @returns when clients can connect
    * @throws Error when the daemon ends before that
    */
-  static async start(parent: string): Promise<BenchDaemon> {
-    const folder = mkdtempSync(join(parent, 'cbd2rbd-bench-'));
-    const child = spawn(process.execPath, [CLI, '--dir', folder, 'serve'], { stdio: ['ignore', 'pipe', 'inherit'] });
-    for await (const line of createInterface({ input: child.stdout })) {
-      if (line.includes('ready')) return new BenchDaemon(folder, child);
-    }
-    throw new Error('the daemon ended before it was ready');
+  static async start(parent: string, backend: TestBackend = 'local'): Promise<BenchDaemon> {
+    return new BenchDaemon(await serve({}, backend, parent));
+  }
+
+  get folder(): string {
+    return this.served.dir;
   }
 
   /** What a client's environment needs on top of ours. */
   get environment(): NodeJS.ProcessEnv {
-    return { ...process.env, CEPH_CONF: join(this.folder, 'ceph.conf'), LD_LIBRARY_PATH: resolve('build/lib') };
+    return this.served.clientEnv;
   }
 
   /** Runs Debian's python3 with our libraries; returns what it printed. `rbd`, `rados`, `time` are imported and `pool` is open. */
@@ -38,9 +35,6 @@ export class BenchDaemon {
   }
 
   async stop(): Promise<void> {
-    const ended = new Promise((done) => this.child.once('exit', done));
-    this.child.kill('SIGTERM');
-    await ended;
-    rmSync(this.folder, { recursive: true, force: true });
+    await this.served.destroy();
   }
 }

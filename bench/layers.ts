@@ -1,5 +1,6 @@
 // Snapshots and clones: how long they take, and what layers cost the data path beside a plain image. Knows no file format.
 
+import { backends, type TestBackend } from '../test/lib/backends.js';
 import { BenchDaemon } from './daemon.js';
 import { runFio, type Figures, type Workload } from './fio.js';
 import { formatTable, median } from './table.js';
@@ -123,9 +124,14 @@ interface Row {
   plain(): string;
 }
 
-/** Prints the times of snapshots and clones, and the ratios to a plain image. `parent` lies on the disk to measure. */
+/** Prints, for each backend, the times of snapshots and clones, and the ratios to a plain image. `parent` lies on the disk to measure. */
 export async function benchLayers(parent: string): Promise<void> {
-  const daemon = await BenchDaemon.start(parent);
+  for (const backend of backends) await benchOn(backend, parent);
+}
+
+async function benchOn(backend: TestBackend, parent: string): Promise<void> {
+  console.log(`\n${backend === 'local' ? 'on local files' : 'on a CurveBS stand-in, which answers all from one process'}`);
+  const daemon = await BenchDaemon.start(parent, backend);
   try {
     const times = [100 * GiB, 1024 * GiB].flatMap((size) => timeSnapshots(daemon, size));
     console.log(formatTable([['', 'ms', 'longest'], ...times]));

@@ -96,9 +96,9 @@ export class Served {
   }
 }
 
-/** Starts a daemon in a new folder; `environment` as CBD2RBD_* variables. */
-export async function serve(environment: Record<string, string> = {}, backend: TestBackend = 'local'): Promise<Served> {
-  const dir = mkdtempSync('/tmp/cbd-s-');
+/** Starts a daemon in a new folder below `parent`; `environment` as CBD2RBD_* variables. */
+export async function serve(environment: Record<string, string> = {}, backend: TestBackend = 'local', parent = '/tmp'): Promise<Served> {
+  const dir = mkdtempSync(join(parent, 'cbd-s-'));
   if (backend === 'local') {
     const served = new Served(dir, environment);
     await served.start();
