@@ -51,15 +51,20 @@ function checkDependencies(features: number): void {
   if (has(Feature.JOURNALING)) throw new ServiceError('EOPNOTSUPP', 'journaling is not supported');
 }
 
-/** Turns features of an image on or off. EINVAL for 0, for what cannot be changed, is so already, or is needed by another. */
-export async function updateFeatures(ctx: Context, image: ImageRef, features: number, options: { enabled: boolean }): Promise<void> {
+/** What an image that `had` these has when some are turned on or off. EINVAL for 0, for what cannot be changed or is so already. */
+export function changedFeatures(had: number, features: number, options: { enabled: boolean }): number {
   if (features === 0) throw new ServiceError('EINVAL', 'no feature was named');
   const allowed = options.enabled ? mutable : mutable | Feature.DEEP_FLATTEN;
   if (features > all || (features & ~allowed) !== 0) throw new ServiceError('EINVAL', `features ${features} cannot be changed`);
+  return options.enabled ? withFeatures(had, features) : withoutFeatures(had, features);
+}
+
+/** Turns features of an image on or off. EINVAL as changedFeatures, and where one is needed by another. */
+export async function updateFeatures(ctx: Context, image: ImageRef, features: number, options: { enabled: boolean }): Promise<void> {
   await transact(ctx.store, async (tx) => {
     const record = await tx.get<ImageRecord>(keys.image(image));
     if (!record) throw new ServiceError('ENOENT', `there is no image with id ${image.id}`);
-    const next = options.enabled ? withFeatures(record.features, features) : withoutFeatures(record.features, features);
+    const next = changedFeatures(record.features, features, options);
     checkDependencies(next);
     tx.put(keys.image(image), { ...record, features: next });
     if (changesLock(features)) tx.remove(keys.exclusiveLock(image));

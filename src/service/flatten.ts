@@ -22,7 +22,7 @@ export interface FlattenRequest {
 export async function flattenImage(ctx: Context, image: ImageRef, request: FlattenRequest): Promise<void> {
   await ctx.ops.once<object>(request.op, async (finish) => {
     const record = await imageById(ctx, image);
-    if (!record.parent) throw new ServiceError('EINVAL', `image ${record.name} has no parent`);
+    const parent = parentOf(record);
     const borders = await findBorders(ctx, record);
     const base = await copyBelow(ctx, record, borders, request);
     let intents: IntentRecord[];
@@ -40,11 +40,17 @@ export async function flattenImage(ctx: Context, image: ImageRef, request: Flatt
       await base?.layer.abandon();
       throw error;
     }
-    await childLeft(ctx, { child: { pool: image.pool, namespace: image.namespace, id: image.id }, parent: record.parent });
+    await childLeft(ctx, { child: { pool: image.pool, namespace: image.namespace, id: image.id }, parent });
     await finishRemovals(ctx, intents);
     mergeLater(ctx, image);
     return {};
   });
+}
+
+/** EINVAL where the image has none. */
+export function parentOf({ name, parent }: ImageRecord): NonNullable<ImageRecord['parent']> {
+  if (!parent) throw new ServiceError('EINVAL', `image ${name} has no parent`);
+  return parent;
 }
 
 /** A link from what is the image's own (itself, a snapshot, a layer) to a layer of another image. */

@@ -22,6 +22,8 @@ export interface CreateOptions extends FeatureOptions {
   readonly stripeCount?: number;
   /** A pool's name. */
   readonly dataPool?: string;
+  /** Asked for, the image is to be mirrored from the start. */
+  readonly mirrorImageMode?: number;
 }
 
 export interface CreateRequest {
@@ -105,6 +107,7 @@ export async function shapeOf(ctx: Context, entity: string, pool: number, option
   const features = featuresForCreate(options, ctx.configNumber(entity, 'rbd_default_features', 61), {
     striping: striping.stripeCount !== 1 || striping.stripeUnit !== 2 ** order, dataPool: dataPool !== undefined,
   });
+  if (options.mirrorImageMode !== undefined) throw new ServiceError('ENOENT', 'mirroring is not enabled in the pool');
   return { order, features, ...striping, dataPool: dataPool?.id ?? null };
 }
 
@@ -167,8 +170,8 @@ export async function renameImage(ctx: Context, request: { at: At; name: string;
     const id = await tx.get<string>(keys.imageName(at, name));
     const record = id === undefined ? undefined : await tx.get<ImageRecord>(keys.image({ ...at, id }));
     if (!record) throw new ServiceError('ENOENT', `there is no image ${name}`);
-    await requireNoLock(ctx, record);
     if (await tx.get(keys.imageName(at, to))) throw new ServiceError('EEXIST', `image ${to} exists`);
+    await requireNoLock(ctx, record);
     tx.remove(keys.imageName(at, name));
     tx.put(keys.imageName(at, to), record.id);
     tx.put(keys.image(record), { ...record, name: to });

@@ -24,8 +24,9 @@ export async function createSnapshot(ctx: Context, image: ImageRef, { name, op }
     return whileQuiesced(ctx, image, 'snapshot', () => transact(ctx.store, async (tx) => {
       const record = await tx.get<ImageRecord>(keys.image(image));
       if (!record) throw new ServiceError('ENOENT', `there is no image with id ${image.id}`);
-      if (findUserSnap(record, name)) throw new ServiceError('EEXIST', `image ${record.name} has a snapshot ${name}`);
-      if (record.snapLimit !== null && userSnaps(record).length >= record.snapLimit) {
+      requireNoSnap(record, name);
+      // A first one is always taken, also with a limit of 0, as Ceph's cls_rbd counts.
+      if (record.snapLimit !== null && userSnaps(record).length >= Math.max(1, record.snapLimit)) {
         throw new ServiceError('EDQUOT', `image ${record.name} may have ${record.snapLimit} snapshots and no more`);
       }
       const id = ((await tx.get<number>(keys.counter('snap'))) ?? 3) + 1;
@@ -91,7 +92,7 @@ export async function dropTrashedSnap(ctx: Context, image: ImageRef, snapId: num
 export async function renameSnapshot(ctx: Context, image: ImageRef, { name, to }: { name: string; to: string }): Promise<void> {
   checkNoNul('snapshot name', to);
   await changeSnap(ctx, image, name, (snap, record) => {
-    if (findUserSnap(record, to)) throw new ServiceError('EEXIST', `image ${record.name} has a snapshot ${to}`);
+    requireNoSnap(record, to);
     return { ...snap, name: to };
   });
 }
@@ -149,6 +150,11 @@ export function userSnap(record: ImageRecord, name: string): SnapRecord {
   const snap = findUserSnap(record, name);
   if (!snap) throw new ServiceError('ENOENT', `image ${record.name} has no snapshot ${name}`);
   return snap;
+}
+
+/** EEXIST. */
+export function requireNoSnap(record: ImageRecord, name: string): void {
+  if (findUserSnap(record, name)) throw new ServiceError('EEXIST', `image ${record.name} has a snapshot ${name}`);
 }
 
 function findUserSnap(record: ImageRecord, name: string): SnapRecord | undefined {

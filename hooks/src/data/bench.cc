@@ -33,8 +33,6 @@ struct Plan {
   uint64_t percent_reads = 50;
 };
 
-Failure bad_argument(const char* option) { return Failure{1, std::string("rbd: the argument for option '--") + option + "' is invalid\n"}; }
-
 uint64_t count_of(const Words& words, const char* option, uint64_t otherwise) {
   auto text = words.text(option);
   if (!text) return otherwise;

@@ -34,13 +34,13 @@ using Work = std::function<int(const Image& image, const Pool& target, const std
 
 int copy(rados_t cluster, const Words& words, const char* label, const char* what, const Work& work) {
   Spec from = image_spec(words, 0, true);
+  Shape shape(words);
   Spec to = destination(words);
   Pool source_pool(cluster, from.pool, from.name_space);
   Pool target_pool(cluster, to.pool, to.name_space);
   Image image(source_pool, from.image, from.snap, true);
   Progress progress(label, !words.has("no-progress"));
   watch_interrupts();
-  Shape shape(words);
   int result = work(image, target_pool, to.image, shape, progress);
   if (result < 0) {
     // Who has seen progress has made the image.

@@ -14,13 +14,14 @@ namespace {
 constexpr uint64_t piece_bytes = uint64_t{4} << 20;
 constexpr int depth = 8;
 
-const std::vector<Option> options = with_shape({{"pool", 'p'}, {"namespace"}, {"image"}, {"size", 's'}, {"thick-provision", 0, true}, {"no-progress", 0, true}});
+const std::vector<Option> options =
+    with_format(with_shape({{"pool", 'p'}, {"namespace"}, {"image"}, {"size", 's'}, {"thick-provision", 0, true}, {"no-progress", 0, true}}));
 
 // Sizes without a unit are MiB.
 uint64_t size_of(const Words& words) {
   auto text = words.text("size");
   if (!text) throw Failure{EINVAL, "rbd: must specify --size <M/G/T>\n"};
-  const bool is_plain = !text->empty() && text->find_first_not_of("0123456789") == std::string::npos;
+  const bool is_plain = !text->empty() && text->find_first_not_of("0123456789", text->find('+') == 0 ? 1 : 0) == std::string::npos;
   return parse_bytes("size", is_plain ? *text + "M" : *text);
 }
 

@@ -19,8 +19,8 @@ constexpr uint64_t piece_bytes = uint64_t{4} << 20;
 constexpr int depth = 16;
 
 const std::vector<Option> options =
-    with_shape({{"pool", 'p'}, {"namespace"}, {"image"}, {"path"}, {"dest-pool"}, {"dest-namespace"}, {"dest"}, {"sparse-size"},
-                {"no-progress", 0, true}, {"export-format"}});
+    with_format(with_shape({{"pool", 'p'}, {"namespace"}, {"image"}, {"path"}, {"dest-pool"}, {"dest-namespace"}, {"dest"}, {"sparse-size"},
+                {"no-progress", 0, true}, {"export-format"}}));
 
 Source open_source(const std::string& path) {
   Source source(path);
@@ -48,7 +48,7 @@ int copy_in(const Source& source, rbd_image_t image, size_t sparse, Progress& pr
   uint64_t offset = 0, room = source.size();
   for (;;) {
     if (is_interrupted()) return -EINTR;
-    if (!source.is_stream()) {
+    if (!source.is_stream() && sparse != 0) {
       // Holes of the file are not read.
       off_t data = lseek(source.fd(), static_cast<off_t>(offset), SEEK_DATA);
       if (data < 0 && errno == ENXIO) break;
@@ -64,9 +64,8 @@ int copy_in(const Source& source, rbd_image_t image, size_t sparse, Progress& pr
       room = std::max(end, source.is_stream() ? room * 2 : end);
       if (int result = rbd_resize(image, room); result < 0) return result;
     }
-    int result = for_each_nonzero(buffer.get(), static_cast<size_t>(got), sparse, [&](size_t from, size_t length) {
-      return flow.write(offset + from, buffer, from, length);
-    });
+    const auto write = [&](size_t from, size_t length) { return flow.write(offset + from, buffer, from, length); };
+    const int result = sparse == 0 ? write(0, static_cast<size_t>(got)) : for_each_nonzero(buffer.get(), static_cast<size_t>(got), sparse, write);
     if (result != 0) return result;
     offset = end;
     progress.update(offset, source.size());
@@ -127,12 +126,12 @@ int run_import(rados_t cluster, const std::vector<std::string>& argv) {
   const bool is_full = has_full_format(words);
   Spec spec = destination(words, path);
   const uint64_t sparse = sparse_size(words);
+  Shape shape(words);
 
   Pool pool(cluster, spec.pool, spec.name_space);
   Source source = open_source(path);
   Progress progress("Importing image", !words.has("no-progress"));
   watch_interrupts();
-  Shape shape(words);
   std::string message;
   InStream in(source.fd());
   ImageHead head;

@@ -11,6 +11,8 @@ namespace cbd::hooks {
 
 // `own` and the options of a new image, as a command takes them.
 std::vector<Option> with_shape(std::vector<Option> own);
+// The options of the image's format besides, which only some commands take.
+std::vector<Option> with_format(std::vector<Option> own);
 
 class Shape {
  public:
@@ -27,7 +29,8 @@ class Shape {
   rbd_image_options_t options_ = nullptr;
 };
 
-// --sparse-size, 4096 where it is not given; throws Failure (code 1).
+// --sparse-size: how long runs of zeroes are that take no space; 0 for none. Any size is taken, and brought to whole blocks of 4 KiB and
+// 4 MiB at most; 4096 where none is given. Throws Failure (code 1).
 uint64_t sparse_size(const Words& words);
 
 }  // namespace cbd::hooks

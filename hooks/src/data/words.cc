@@ -1,5 +1,6 @@
 #include "data/words.h"
 
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 
@@ -8,7 +9,17 @@ namespace {
 
 Failure misspelt(const std::string& text) { return Failure{1, "rbd: " + text + "\n"}; }
 
+// The decimal number that begins at `from`; none without a digit, or where 64 bits do not hold it.
+std::optional<uint64_t> digits_of(const std::string& text, size_t from) {
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data() + from, text.data() + text.size(), number);
+  if (error != std::errc{} || end == text.data() + from) return std::nullopt;
+  return number;
+}
+
 }  // namespace
+
+Failure bad_argument(const std::string& option) { return misspelt("the argument for option '--" + option + "' is invalid"); }
 
 Failure failure(const std::string& what, int result) {
   return Failure{-result, "rbd: " + what + ": (" + std::to_string(-result) + ") " + strerror(-result) + "\n"};
@@ -96,15 +107,24 @@ Spec parse_spec(const std::string& text) {
 }
 
 uint64_t parse_bytes(const std::string& option, const std::string& text) {
-  size_t digits = text.find_first_not_of("0123456789");
-  std::string number = text.substr(0, digits);
+  const size_t first = !text.empty() && text[0] == '+' ? 1 : 0;
+  const std::optional<uint64_t> number = digits_of(text, first);
+  const size_t digits = text.find_first_not_of("0123456789", first);
   std::string unit = digits == std::string::npos ? "" : text.substr(digits);
   if (unit.size() == 2 && unit[1] == 'B') unit.resize(1);
-  size_t power = unit.empty() ? 0 : std::string("BKMGTPE").find(unit);
-  if (number.empty() || number.size() > 15 || power == std::string::npos || unit.size() > 1) {
-    throw misspelt("the argument for option '--" + option + "' is invalid");
+  const size_t power = unit.empty() ? 0 : std::string("BKMGTPE").find(unit);
+  if (!number || power == std::string::npos || unit.size() > 1 || *number > static_cast<uint64_t>(INT64_MAX) >> (10 * power)) throw bad_argument(option);
+  return *number << (10 * power);
+}
+
+uint64_t parse_count(const std::string& option, const std::string& text) {
+  if (text.empty()) throw bad_argument(option);
+  const bool has_sign = text[0] == '+' || text[0] == '-';
+  const std::optional<uint64_t> number = digits_of(text, has_sign ? 1 : 0);
+  if (!number || text.find_first_not_of("0123456789", has_sign ? 1 : 0) != std::string::npos) {
+    throw misspelt("the argument ('" + text + "') for option '--" + option + "' is invalid");
   }
-  return std::stoull(number) << (10 * power);
+  return text[0] == '-' ? -*number : *number;
 }
 
 std::string show_bytes(uint64_t bytes) {

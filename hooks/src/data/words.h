@@ -48,8 +48,14 @@ struct Spec {
 // Throws Failure (code 22) for too many or empty parts.
 Spec parse_spec(const std::string& text);
 
-// Bytes of "4096", "64K", "4M"; throws Failure (code 1) naming the option.
+// Bytes of "4096", "64K", "4M", below 2^63; throws Failure (code 1) naming the option.
 uint64_t parse_bytes(const std::string& option, const std::string& text);
+
+// A whole number as boost reads one of 64 bits: with a sign, of which - counts down from 2^64. Throws Failure (code 1) naming the option.
+uint64_t parse_count(const std::string& option, const std::string& text);
+
+// "rbd: the argument for option '--size' is invalid", code 1.
+Failure bad_argument(const std::string& option);
 
 // "19 B", "4 KiB", "4.1 MiB": as Ceph's commands show sizes.
 std::string show_bytes(uint64_t bytes);

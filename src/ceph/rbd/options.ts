@@ -79,11 +79,11 @@ const badArgument = (option: string): Error => misspelt(`the argument for option
 export function sizeOf(options: Options, name: string): number|undefined {
   const text = options.text(name);
   if (text === undefined) return undefined;
-  const match = /^(\d+)(?:([BKMGTPE])B?)?$/.exec(text);
+  const match = /^\+?(\d+)(?:([BKMGTPE])B?)?$/.exec(text);
   if (!match || text.endsWith('BB')) throw badArgument(name);
   const unit = match[2] ?? 'M';
   const value = BigInt(match[1] ?? '0') << BigInt(10 * 'BKMGTPE'.indexOf(unit));
-  if (value >= 1n << 63n || unit === 'E') throw badArgument(name);
+  if (value >= 1n << 63n) throw badArgument(name);
   return Number(value);
 }
 
@@ -91,12 +91,12 @@ export function sizeOf(options: Options, name: string): number|undefined {
 export function orderOf(options: Options): number|undefined {
   const order = options.text('order');
   if (order !== undefined) {
-    if (!/^\d+$/.test(order) || Number(order) < 12 || Number(order) > 25) throw badArgument('order');
+    if (!/^\+?\d+$/.test(order) || Number(order) < 12 || Number(order) > 25) throw badArgument('order');
     return Number(order);
   }
   const text = options.text('object-size');
   if (text === undefined) return undefined;
-  const match = /^(\d+)([BKMGTPE]?)B?$/.exec(text);
+  const match = /^\+?(\d+)([BKMGTPE]?)B?$/.exec(text);
   const bytes = match ? Number(match[1]) * 1024 ** 'BKMGTPE'.indexOf(match[2] || 'B') : 0;
   if (!Number.isSafeInteger(bytes) || bytes === 0) throw badArgument('object-size');
   return Math.ceil(Math.log2(bytes));
@@ -106,17 +106,20 @@ export function orderOf(options: Options): number|undefined {
 export function bytesOf(options: Options, name: string): number|undefined {
   const text = options.text(name);
   if (text === undefined) return undefined;
-  const match = /^(\d+)([BKMGTPE]?)B?$/.exec(text);
+  const match = /^\+?(\d+)([BKMGTPE]?)B?$/.exec(text);
   const bytes = match ? Number(match[1]) * 1024 ** 'BKMGTPE'.indexOf(match[2] || 'B') : 0;
   if (!Number.isSafeInteger(bytes)) throw badArgument(name);
   return bytes;
 }
 
+/** A whole number as boost reads one of 64 bits: with a sign, of which - counts down from 2^64. */
 export function countOf(options: Options, name: string): number|undefined {
   const text = options.text(name);
   if (text === undefined) return undefined;
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(Number(text))) throw misspelt(`the argument ('${text}') for option '--${name}' is invalid`);
-  return Number(text);
+  if (text === '') throw badArgument(name);
+  const value = /^[+-]?\d+$/.test(text) ? BigInt(text.replace(/^[+-]/, '')) : undefined;
+  if (value === undefined || value >= 1n << 64n) throw misspelt(`the argument ('${text}') for option '--${name}' is invalid`);
+  return Number(BigInt.asUintN(64, text.startsWith('-') ? -value : value));
 }
 
 /** Features by name, in lists with commas too. */

@@ -40,6 +40,7 @@ export interface ImageState {
   readonly accessTime: {readonly sec: number};
   readonly modifyTime: {readonly sec: number};
   readonly dataPool: number|null;
+  readonly snapLimit: number|null;
   readonly snaps: readonly Readonly<Record<string, unknown>>[];
   readonly parent: Readonly<Record<string, unknown>>|null;
 }

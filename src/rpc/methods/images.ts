@@ -236,7 +236,7 @@ export function createOptions(options: Params): CreateOptions {
   return {
     ...options.optionalNumber('format'), ...options.optionalNumber('order'), ...options.optionalNumber('features'),
     ...options.optionalNumber('featuresSet'), ...options.optionalNumber('featuresClear'), ...options.optionalNumber('stripeUnit'),
-    ...options.optionalNumber('stripeCount'), ...options.optionalText('dataPool'),
+    ...options.optionalNumber('stripeCount'), ...options.optionalText('dataPool'), ...options.optionalNumber('mirrorImageMode'),
   };
 }
 

@@ -12,6 +12,7 @@ import {
 } from '../../service/snapshots.js';
 import { describeSnap } from '../../service/state.js';
 import { done, openFor, opOf, placeFor, progressOf, type Call, type Methods } from '../method.js';
+import type { Params } from '../params.js';
 import { createOptions, requireDataPool, writable } from './images.js';
 import type { ImageRef } from '../../service/records.js';
 
@@ -19,7 +20,7 @@ export const snapshotMethods: Methods = {
   'snap.create': async (call) => ({ result: await createSnapshot(call.ctx, await target(call), { name: call.params.text('name'), ...opOf(call) }) }),
   'snap.remove': async (call) => {
     const { params } = call;
-    const choice = params.has('id') ? { id: params.number('id') } : { name: params.text('name') };
+    const choice = snapChoice(params);
     const image = await target(call);
     const also = { unprotect: params.flag('unprotect', false), flatten: params.flag('flatten', false) };
     if (also.unprotect || also.flatten) await prepareRemoval(call, image, choice, also);
@@ -83,6 +84,11 @@ export const snapshotMethods: Methods = {
     };
   },
 };
+
+/** `id`, or else `name`, of the request. */
+export function snapChoice(params: Params): SnapChoice {
+  return params.has('id') ? { id: params.number('id') } : { name: params.text('name') };
+}
 
 /** RBD_SNAP_REMOVE_FLATTEN and _UNPROTECT: what stands in the way of a removal goes first. */
 async function prepareRemoval(call: Call, image: ImageRef, choice: SnapChoice, also: { unprotect: boolean; flatten: boolean }): Promise<void> {

@@ -12,8 +12,8 @@ export function shapeOf(shell: RbdShell): Record<string, unknown> {
   const {options} = shell;
   const order = orderOf(options);
   if (options.has('order')) shell.complain('rbd: --order is deprecated, use --object-size\n');
-  if (options.has('new-format')) shell.complain('rbd: --new-format is deprecated\n');
-  const format = options.text('image-format');
+  if (options.has('new-format')) shell.complain('rbd: --new-format is deprecated, use --image-format 2\n');
+  const format = options.text('image-format')?.replace(/^\+/, '');
   if (format !== undefined && format !== '1' && format !== '2') throw misspelt('the argument for option \'--image-format\' is invalid');
   if (format === '1') shell.complain('rbd: image format 1 is deprecated\n');
   const named = options.texts('image-feature');
@@ -21,7 +21,8 @@ export function shapeOf(shell: RbdShell): Record<string, unknown> {
   if (named.length > 0 && features === undefined) throw misspelt('the argument for option \'--image-feature\' is invalid');
   const stripeUnit = bytesOf(shell.options, 'stripe-unit');
   const stripeCount = countOf(shell.options, 'stripe-count');
-  requireNoMirroring(shell);
+  requireJournalShape(shell);
+  const mirror = mirrorModeOf(shell);
   const dataPool = options.text('data-pool');
   return {
     ...(format === '1' ? {format: 1} : {}),
@@ -29,16 +30,23 @@ export function shapeOf(shell: RbdShell): Record<string, unknown> {
     ...(features !== undefined ? {features} : {}),
     ...(options.has('image-shared') ? {featuresClear: Feature.EXCLUSIVE_LOCK | Feature.OBJECT_MAP | Feature.FAST_DIFF | Feature.JOURNALING} : {}),
     ...(stripeUnit !== undefined ? {stripeUnit} : {}), ...(stripeCount !== undefined ? {stripeCount} : {}),
-    ...(dataPool !== undefined ? {dataPool} : {}),
+    ...(dataPool !== undefined ? {dataPool} : {}), ...(mirror !== undefined ? {mirrorImageMode: mirror} : {}),
   };
 }
 
-// As where mirroring is not enabled in the pool: it never is.
-function requireNoMirroring(shell: RbdShell): void {
-  const mode = shell.options.text('mirror-image-mode');
-  if (mode === undefined) return;
+// How a journal would be, which no image has here: read and left, as for an image without one there.
+function requireJournalShape({options}: RbdShell): void {
+  countOf(options, 'journal-splay-width');
+  const bytes = bytesOf(options, 'journal-object-size');
+  if (bytes !== undefined && (bytes < 4096 || bytes > 64 << 20)) throw misspelt('the argument for option \'--journal-object-size\' is invalid');
+}
+
+// As librbd counts them (rbd_mirror_image_mode_t).
+function mirrorModeOf({options}: RbdShell): number|undefined {
+  const mode = options.text('mirror-image-mode');
+  if (mode === undefined) return undefined;
   if (mode !== 'journal' && mode !== 'snapshot') throw misspelt('the argument for option \'--mirror-image-mode\' is invalid');
-  throw failure('create error', 2);
+  return mode === 'journal' ? 0 : 1;
 }
 
 async function create(shell: RbdShell): Promise<void> {
@@ -83,7 +91,11 @@ async function resize(shell: RbdShell): Promise<void> {
     try {
       await shell.withProgress('Resizing image', () => shell.ask('image.resize', {handle, size, allowShrink: true}));
     } catch (error) {
-      throw error instanceof RbdFailure ? error : failure('resize error', errnoOf(error));
+      if (error instanceof RbdFailure) throw error;
+      const errno = errnoOf(error);
+      // So 16.2.15 words every bad size.
+      if (errno === 22 && !shell.options.has('allow-shrink')) throw wrong('shrinking an image is only allowed with the --allow-shrink flag');
+      throw failure('resize error', errno);
     }
   });
 }

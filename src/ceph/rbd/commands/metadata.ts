@@ -63,7 +63,7 @@ const remove = (shell: RbdShell): Promise<void> => withKey(shell, {readOnly: fal
     await shell.ask('image.metadata.remove', {handle, key});
   } catch (error) {
     const errno = errnoOf(error);
-    const about = errno === 2 ? `rbd: no existing metadata key ${key} of image : ${strerror(errno)}\n` : '';
+    const about = `${errno === 2 ? 'rbd: no existing' : 'failed to remove'} metadata ${errno === 2 ? 'key ' : ''}${key} of image : ${strerror(errno)}\n`;
     throw new RbdFailure(errno, `${about}rbd: removing metadata failed: ${strerror(errno)}\n`);
   }
 });

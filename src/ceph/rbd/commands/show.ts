@@ -147,7 +147,7 @@ async function printInfo(shell: RbdShell, state: ImageState, snap: SnapState|und
         ...(dataPool !== undefined ? [['data_pool', dataPool] as const] : []),
         ['snapshot_count', count], ['block_name_prefix', state.prefix], ['format', 2], ['features', new List('feature', features)],
         ['op_features', new List('op_feature', ops)], ['flags', new List('flag', flags)], ...Object.entries(times),
-        ...(snap ? [['protected', snap.isProtected ? 'true' : 'false'] as const] : []),
+        ...(snap ? [['protected', snap.isProtected ? 'true' : 'false'] as const] : []), ...(state.snapLimit === null ? [] : [['snapshot_limit', state.snapLimit] as const]),
         ...(parent ? [['parent', detailedParent(parent)] as const] : []),
         ...(hasStriping ? [['stripe_unit', state.stripeUnit] as const, ['stripe_count', state.stripeCount] as const] : []),
       ]))) return;
@@ -156,7 +156,7 @@ async function printInfo(shell: RbdShell, state: ImageState, snap: SnapState|und
     `\tsnapshot_count: ${count}`, `\tid: ${state.id}`, ...(dataPool !== undefined ? [`\tdata_pool: ${dataPool}`] : []),
     `\tblock_name_prefix: ${state.prefix}`, '\tformat: 2', `\tfeatures: ${features.join(', ')}`, `\top_features: ${ops.join(', ')}`,
     `\tflags: ${flags.join(', ')}`, ...Object.entries(times).map(([name, time]) => `\t${name}: ${time}`),
-    ...(snap ? [`\tprotected: ${snap.isProtected ? 'True' : 'False'}`] : []),
+    ...(snap ? [`\tprotected: ${snap.isProtected ? 'True' : 'False'}`] : []), ...(state.snapLimit === null ? [] : [`\tsnapshot_limit: ${state.snapLimit}`]),
     ...(parent ? [`\tparent: ${parentText(parent)}${parent.isTrash ? ` (trash ${parent.id})` : ''}`, `\toverlap: ${bytes(parent.overlap)}`] : []),
     ...(hasStriping ? [`\tstripe unit: ${bytes(state.stripeUnit)}`, `\tstripe count: ${state.stripeCount}`] : []),
   ];

@@ -109,6 +109,10 @@ async function purge(shell: RbdShell): Promise<void> {
   await shell.withImage(place, {readOnly: false, id}, async ({handle, state}) => {
     const snaps = snapsOf(state).filter((snap) => snap.namespace === 'user');
     const kept = snaps.filter((snap) => snap.isProtected);
+    // Protected ones stay, are named on standard output, and the code is 0 all the same.
+    const names = kept.map((snap) => `'${snap.name}'`).join(', ');
+    const about = `rbd: error removing snapshot(s) ${names}, which ${kept.length === 1 ? 'is' : 'are'} protected - these must be unprotected with \`rbd snap unprotect\`.\n`;
+    if (kept.length > 0) shell.print(about);
     const work = async (): Promise<void> => {
       for (const snap of snaps.filter((snap) => !snap.isProtected)) await shell.ask('snap.remove', {handle, name: snap.name});
       if (kept.length > 0) throw new RbdFailure(0, '');
@@ -117,17 +121,16 @@ async function purge(shell: RbdShell): Promise<void> {
       await shell.withProgress('Removing all snapshots', work);
     } catch (error) {
       if (!(error instanceof RbdFailure) || error.code !== 0) throw error instanceof RbdFailure ? error : failure('removing snaps failed', errnoOf(error));
-      // Protected ones stay, are named on standard output, and the code is 0 all the same.
-      const names = kept.map((snap) => `'${snap.name}'`).join(', ');
-      shell.print(`rbd: error removing snapshot(s) ${names}, which ${kept.length === 1 ? 'is' : 'are'} protected - these must be unprotected with \`rbd snap unprotect\`.\n`);
     }
   });
 }
 
 async function limit(shell: RbdShell, change: 'set'|'clear'): Promise<void> {
   const place = await shell.place(shell.imageSpec({snap: 'none'}));
-  const wanted = change === 'clear' ? null : countOf(shell.options, 'limit');
-  if (wanted === undefined) throw new RbdFailure(34, 'rbd: must specify --limit <num>\n');
+  const given = change === 'clear' ? null : countOf(shell.options, 'limit');
+  if (given === undefined) throw new RbdFailure(34, 'rbd: must specify --limit <num>\n');
+  // As many as nobody makes are no limit; -1 is written for that, too.
+  const wanted = given === null || Number.isSafeInteger(given) ? given : null;
   await shell.withImage(place, {readOnly: false}, async ({handle}) => {
     await attempt(shell, `${change === 'set' ? 'setting' : 'clearing'} snapshot limit failed`, undefined, () => shell.ask('snap.limit.set', {handle, limit: wanted}));
   });
