@@ -4,6 +4,7 @@
 
 #include "data/commands.h"
 #include "data/diff_carry.h"
+#include "data/export_to.h"
 #include "data/flow.h"
 #include "data/paths.h"
 
@@ -17,28 +18,14 @@ const std::vector<Option> import_options = {{"pool", 'p'}, {"namespace"}, {"imag
 
 int run_export_diff(rados_t cluster, const std::vector<std::string>& argv) {
   Words words(export_options, argv, 2);
-  Spec spec = image_spec(words, 0, true);
-  const std::string path = words.text("path").value_or(words.word(words.has("image") ? 0 : 1).value_or(""));
-  if (path.empty()) throw Failure{EINVAL, "rbd: path was not specified\n"};
-  Pool pool(cluster, spec.pool, spec.name_space);
-  Image image(pool, spec.image, spec.snap, true);
-  Progress progress("Exporting image", !words.has("no-progress"));
-  watch_interrupts();
-  Target target(path);
-  int result = target.error();
-  if (result != 0) throw failure("export-diff error", result);
-  DiffRange range;
-  range.from = words.text("from-snap").value_or("");
-  range.to = spec.snap;
-  range.whole_objects = words.has("whole-object");
-  result = write_diff(image, range, target.fd(), progress);
-  if (result == 0) result = target.finish();
-  if (result != 0) {
-    progress.fail();
-    throw failure("export-diff error", result);
-  }
-  progress.finish();
-  return 0;
+  const Spec spec = image_spec(words, 0, true);
+  return export_to(cluster, words, spec, "export-diff", [&](const Pool&, const Image& image, const Target& target, Progress& progress) {
+    DiffRange range;
+    range.from = words.text("from-snap").value_or("");
+    range.to = spec.snap;
+    range.whole_objects = words.has("whole-object");
+    return write_diff(image, range, target.fd(), progress);
+  });
 }
 
 int run_import_diff(rados_t cluster, const std::vector<std::string>& argv) {

@@ -5,10 +5,10 @@
 #include <cstdio>
 
 #include "data/commands.h"
+#include "data/export_to.h"
 #include "data/extents.h"
 #include "data/flow.h"
 #include "data/full_format.h"
-#include "data/paths.h"
 #include "files.h"
 
 namespace cbd::hooks {
@@ -58,29 +58,12 @@ int to_stream(const Image& image, int fd, Progress& progress) {
 
 int run_export(rados_t cluster, const std::vector<std::string>& argv) {
   Words words(options, argv, 2);
-  Spec spec = image_spec(words, 0, true);
+  const Spec spec = image_spec(words, 0, true);
   const bool is_full = has_full_format(words);
-  const std::string path = words.text("path").value_or(words.word(words.has("image") ? 0 : 1).value_or(""));
-  if (path.empty()) throw Failure{EINVAL, "rbd: path was not specified\n"};
-  Pool pool(cluster, spec.pool, spec.name_space);
-  Image image(pool, spec.image, spec.snap, true);
-  Progress progress("Exporting image", !words.has("no-progress"));
-  watch_interrupts();
-  Target target(path);
-  int result = target.error();
-  if (result != 0) throw failure("export error", result);
-  if (is_full) {
-    result = write_full(image, pool, spec.image, target.fd(), progress);
-  } else {
-    result = target.is_stream() ? to_stream(image, target.fd(), progress) : to_file(image, target.fd(), progress);
-  }
-  if (result == 0) result = target.finish();
-  if (result != 0) {
-    progress.fail();
-    throw failure("export error", result);
-  }
-  progress.finish();
-  return 0;
+  return export_to(cluster, words, spec, "export", [&](const Pool& pool, const Image& image, const Target& target, Progress& progress) {
+    if (is_full) return write_full(image, pool, spec.image, target.fd(), progress);
+    return target.is_stream() ? to_stream(image, target.fd(), progress) : to_file(image, target.fd(), progress);
+  });
 }
 
 }  // namespace cbd::hooks

@@ -13,18 +13,11 @@
 
 using cbd::control::Json;
 using cbd::test::FakeClient;
+using cbd::test::pool_of;
 
 namespace {
 
 constexpr uint64_t size = 1 << 20;
-
-cbd::rados::IoCtx make_io(const std::shared_ptr<FakeClient>& client) {
-  cbd::rados::IoCtx io;
-  io.client = client;
-  io.pool_id = 1;
-  io.pool_name = "rbd";
-  return io;
-}
 
 // One that closes its image where it runs on the thread that fetches events.
 struct Closer {
@@ -53,7 +46,7 @@ bool close_while_fetching() {
     closed.release();
     return FakeClient::ok();
   });
-  cbd::rados::IoCtx io = make_io(client);
+  cbd::rados::IoCtx io = pool_of(client);
   Closer closer;
   CHECK_EQ(rbd_open(&io, "image", &closer.image, nullptr), 0);
   const int events = eventfd(0, EFD_CLOEXEC);
@@ -78,7 +71,7 @@ bool close_while_fetching() {
 void write_holes() {
   const auto client = std::make_shared<FakeClient>(size, cbd::block::test::temporary_file().release());
   client->set_option("rbd_cache", "false");
-  cbd::rados::IoCtx io = make_io(client);
+  cbd::rados::IoCtx io = pool_of(client);
   rbd_image_t image = nullptr;
   CHECK_EQ(rbd_open(&io, "image", &image, nullptr), 0);
   const int events = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE | EFD_NONBLOCK);
@@ -114,7 +107,7 @@ int open_with(const std::function<void(Json& state)>& spoil) {
     reply.fds.emplace_back(dup(client->file()));
     return reply;
   });
-  cbd::rados::IoCtx io = make_io(client);
+  cbd::rados::IoCtx io = pool_of(client);
   rbd_image_t image = nullptr;
   const int error = rbd_open(&io, "image", &image, nullptr);
   if (error == 0) rbd_close(image);
@@ -171,7 +164,7 @@ int main() {
       say(*client, "image.changed", {{"state", *newer.result}}, std::move(newer.fds));
       return cow_state(*client, 5, "read");
     });
-    cbd::rados::IoCtx io = make_io(client);
+    cbd::rados::IoCtx io = pool_of(client);
     rbd_image_t image = nullptr;
     CHECK_EQ(rbd_open(&io, "image", &image, nullptr), 0);
     uint64_t bytes = 0;
@@ -193,7 +186,7 @@ int main() {
       say(*client, "image.giveUp", {{"to", "none"}, {"serial", 8}});
       return cow_state(*client, 7, "write");
     });
-    cbd::rados::IoCtx io = make_io(client);
+    cbd::rados::IoCtx io = pool_of(client);
     rbd_image_t image = nullptr;
     CHECK_EQ(rbd_open(&io, "image", &image, nullptr), 0);
     CHECK_EQ(rbd_write(image, 0, 4, "data"), 4);

@@ -20,10 +20,7 @@ namespace {
 constexpr uint64_t kSize = (10 << 20) + 512;
 
 struct Fixture {
-  explicit Fixture(uint64_t size = kSize) : client(std::make_shared<FakeClient>(size)) {
-    io.client = client;
-    io.pool_id = 1;
-    io.pool_name = "rbd";
+  explicit Fixture(uint64_t size = kSize) : client(std::make_shared<FakeClient>(size)), io(cbd::test::pool_of(client)) {
     open();
   }
   ~Fixture() {

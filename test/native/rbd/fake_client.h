@@ -9,6 +9,7 @@
 #include <atomic>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
 
@@ -132,5 +133,14 @@ class FakeClient : public control::Client {
   std::map<std::string, std::string> options_;
   std::map<std::string, int> calls_;
 };
+
+// The pool that such a client has open.
+inline rados::IoCtx pool_of(const std::shared_ptr<FakeClient>& client) {
+  rados::IoCtx io;
+  io.client = client;
+  io.pool_id = 1;
+  io.pool_name = "rbd";
+  return io;
+}
 
 }  // namespace cbd::test

@@ -1,50 +1,21 @@
 // An image's I/O when the daemon's messages cannot be used: two processes' worth of ImageIo over one cow layer.
 #include "rbd/image_io.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <future>
 #include <thread>
 
+#include "rbd/layer_parts.h"
 #include "tap.h"
 
-using cbd::UniqueFd;
 using cbd::block::Op;
 using cbd::rbd::ImageIo;
 using cbd::rbd::IoRequest;
 using cbd::rbd::LayerState;
 using cbd::rbd::Own;
+using namespace cbd::test;
 
 namespace {
-
-constexpr uint64_t mib = uint64_t{1} << 20;
-constexpr uint64_t image_size = 8 * mib;
-
-LayerState cow(const char* id, bool has_volume = true) {
-  LayerState layer;
-  layer.id = id;
-  layer.is_cow = true;
-  layer.size = layer.created = image_size;
-  layer.has_volume = has_volume;
-  return layer;
-}
-
-struct Volume {
-  int fd = memfd_create("volume", MFD_CLOEXEC);
-  Volume() {
-    if (ftruncate(fd, static_cast<off_t>((uint64_t{1} << 30) + image_size)) != 0) abort();
-  }
-  ~Volume() { ::close(fd); }
-  // A description of its own, as a daemon passes.
-  std::vector<UniqueFd> open() const {
-    std::vector<UniqueFd> fds;
-    fds.emplace_back(::open(("/proc/self/fd/" + std::to_string(fd)).c_str(), O_RDWR | O_CLOEXEC));
-    return fds;
-  }
-};
 
 // One process's side of the image; it is never given leave that the test did not give.
 struct Side {

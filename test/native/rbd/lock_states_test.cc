@@ -13,13 +13,10 @@ constexpr uint64_t size = 1 << 20;
 
 struct Opened {
   std::shared_ptr<FakeClient> client = std::make_shared<FakeClient>(size);
-  cbd::rados::IoCtx io;
+  cbd::rados::IoCtx io = cbd::test::pool_of(client);
   rbd_image_t image = nullptr;
 
   Opened() {
-    io.client = client;
-    io.pool_id = 1;
-    io.pool_name = "rbd";
     CHECK_EQ(rbd_open(&io, "image", &image, nullptr), 0);
   }
   ~Opened() { CHECK_EQ(rbd_close(image), 0); }

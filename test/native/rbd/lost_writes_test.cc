@@ -1,9 +1,5 @@
 // What a flush covers, and what a writer is told whose leave goes before his writes are durable: an ImageIo over one cow layer,
 // through a kernel whose fdatasync() fails when told to (the linker leads it through here, see CMakeLists.txt).
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -12,44 +8,18 @@
 
 #include "abi/ceph_api.h"
 #include "rbd/fake_client.h"
-#include "rbd/image_io.h"
+#include "rbd/layer_parts.h"
 #include "tap.h"
 
-using cbd::UniqueFd;
 using cbd::block::Op;
 using cbd::rbd::ImageIo;
 using cbd::rbd::IoRequest;
-using cbd::rbd::LayerState;
 using cbd::rbd::Own;
+using namespace cbd::test;
 
 namespace {
 
-constexpr uint64_t mib = uint64_t{1} << 20;
-constexpr uint64_t image_size = 8 * mib;
-
 std::atomic<int> sync_error{0};  // what every fdatasync() gives; 0: what the kernel says
-
-LayerState cow(const char* id) {
-  LayerState layer;
-  layer.id = id;
-  layer.is_cow = true;
-  layer.size = layer.created = image_size;
-  layer.has_volume = true;
-  return layer;
-}
-
-struct Volume {
-  int fd = memfd_create("volume", MFD_CLOEXEC);
-  Volume() {
-    if (ftruncate(fd, static_cast<off_t>((uint64_t{1} << 30) + image_size)) != 0) abort();
-  }
-  ~Volume() { ::close(fd); }
-  std::vector<UniqueFd> open() const {
-    std::vector<UniqueFd> fds;
-    fds.emplace_back(::open(("/proc/self/fd/" + std::to_string(fd)).c_str(), O_RDWR | O_CLOEXEC));
-    return fds;
-  }
-};
 
 // A request that nobody waits for until he wants to.
 struct Apart {
@@ -241,11 +211,8 @@ void test_losses() {
 
 void test_close() {
   tap::test("closing an image says so where what was written could not be made durable", [] {
-    auto client = std::make_shared<cbd::test::FakeClient>(mib);
-    cbd::rados::IoCtx io;
-    io.client = client;
-    io.pool_id = 1;
-    io.pool_name = "rbd";
+    auto client = std::make_shared<FakeClient>(mib);
+    cbd::rados::IoCtx io = pool_of(client);
     rbd_image_t image = nullptr;
     CHECK_EQ(rbd_open(&io, "image", &image, nullptr), 0);
     CHECK_EQ(rbd_write(image, 0, 5, "hello"), 5);
@@ -261,11 +228,8 @@ void test_close() {
 
 void test_quiesce() {
   tap::test("an image is made durable before a snapshot also where another client holds the lock since it was written", [] {
-    auto client = std::make_shared<cbd::test::FakeClient>(mib);
-    cbd::rados::IoCtx io;
-    io.client = client;
-    io.pool_id = 1;
-    io.pool_name = "rbd";
+    auto client = std::make_shared<FakeClient>(mib);
+    cbd::rados::IoCtx io = pool_of(client);
     rbd_image_t image = nullptr;
     CHECK_EQ(rbd_open(&io, "image", &image, nullptr), 0);
     CHECK_EQ(rbd_write(image, 0, 5, "hello"), 5);
@@ -283,15 +247,12 @@ void test_quiesce() {
 
 void test_image_gone() {
   tap::test("when the image is gone after a reconnect, flushes fail as writes do, and closing writes nothing", [] {
-    auto client = std::make_shared<cbd::test::FakeClient>(mib);
-    cbd::rados::IoCtx io;
-    io.client = client;
-    io.pool_id = 1;
-    io.pool_name = "rbd";
+    auto client = std::make_shared<FakeClient>(mib);
+    cbd::rados::IoCtx io = pool_of(client);
     rbd_image_t image = nullptr;
     CHECK_EQ(rbd_open(&io, "image", &image, nullptr), 0);
     CHECK_EQ(rbd_write(image, 0, 5, "hello"), 5);
-    client->set_answer("image.attach", [](const cbd::control::Json&) { return cbd::test::FakeClient::error(-ENOENT); });
+    client->set_answer("image.attach", [](const cbd::control::Json&) { return FakeClient::error(-ENOENT); });
     client->last_listener()->on_reconnect();
     CHECK_EQ(rbd_write(image, 0, 5, "again"), -ESHUTDOWN);
     CHECK_EQ(rbd_flush(image), -ESHUTDOWN);
