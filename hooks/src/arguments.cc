@@ -27,14 +27,17 @@ bool is_whole(const std::string& text) {
 
 }  // namespace
 
-bool split(const char* ceph_args, int argc, char** argv, bool is_ceph, Arguments& out, std::string& error) {
+std::vector<std::string> words_of(const char* ceph_args, int argc, char** argv) {
   std::vector<std::string> words;
   if (ceph_args != nullptr) {
     std::istringstream text(ceph_args);
     for (std::string word; text >> word;) words.push_back(word);
   }
   words.insert(words.end(), argv + 1, argv + argc);
+  return words;
+}
 
+bool split(const std::vector<std::string>& words, bool is_ceph, Arguments& out, std::string& error) {
   std::optional<std::string> id, name, cluster;
   for (size_t at = 0; at < words.size(); ++at) {
     const std::string& word = words[at];
@@ -44,7 +47,9 @@ bool split(const char* ceph_args, int argc, char** argv, bool is_ceph, Arguments
     }
     size_t equals = word.rfind("--", 0) == 0 ? word.find('=') : std::string::npos;
     std::optional<std::string>* target = place(word.substr(0, equals), is_ceph, out, id, name, cluster);
-    if (is_ceph && (word == "-f" || word == "--format")) {
+    if (is_ceph && word.rfind("--format=", 0) == 0) {
+      out.kept.push_back(word);
+    } else if (is_ceph && (word == "-f" || word == "--format")) {
       if (at + 1 == words.size()) {
         error = "argument -f/--format: expected one argument";
         return false;

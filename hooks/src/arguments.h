@@ -18,9 +18,12 @@ struct Arguments {
   std::vector<std::string> rest;             // in order; options of the configuration are still in it
 };
 
-// Splits CEPH_ARGS (blanks part words) and argv. `is_ceph`: the program is `ceph`, whose -i and -o are files; for `rbd` they are
+// The words of CEPH_ARGS (blanks part them; may be null), then those of argv.
+std::vector<std::string> words_of(const char* ceph_args, int argc, char** argv);
+
+// Parts words into what is the connection's and what is not. `is_ceph`: the program is `ceph`, whose -i and -o are files; for `rbd` they are
 // not options of the connection. False, with `error` set, where an option lacks its value.
-bool split(const char* ceph_args, int argc, char** argv, bool is_ceph, Arguments& out, std::string& error);
+bool split(const std::vector<std::string>& words, bool is_ceph, Arguments& out, std::string& error);
 
 // Prints the version where that is all that is asked for (--version, -v); false otherwise.
 bool answer_version(const Arguments& arguments);

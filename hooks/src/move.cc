@@ -49,7 +49,7 @@ void complain(const std::string& text) {
 int main(int argc, char** argv) {
   Arguments arguments;
   std::string error;
-  if (!split(getenv("CEPH_ARGS"), argc, argv, false, arguments, error)) {
+  if (!split(words_of(getenv("CEPH_ARGS"), argc, argv), false, arguments, error)) {
     complain(error + "\n");
     return EINVAL;
   }

@@ -105,7 +105,7 @@ int main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
   Arguments arguments;
   std::string error;
-  if (split(getenv("CEPH_ARGS"), argc, argv, false, arguments, error)) return answer_version(arguments) ? 0 : end_as_interrupted(run(arguments));
+  if (split(words_of(getenv("CEPH_ARGS"), argc, argv), false, arguments, error)) return answer_version(arguments) ? 0 : end_as_interrupted(run(arguments));
   fprintf(stderr, "rbd: %s\n", error.c_str());
   return 1;
 }

@@ -59,6 +59,22 @@ for (const backend of backends) t.test(`on ${backend}`, async (t) => {
     t.match((await ceph(['-s'])).stdout, /health: HEALTH_OK/);
   });
 
+  t.test('without words it reads commands, a line each, until it is told to stop', async (t) => {
+    const ended = await ceph([], {stdin: 'osd pool ls\n\n  \nosd pool get nope size\n"osd" \'pool\' ls -f json\nosd "pool ls\nosd pool ls\\ x\nfsid\nquit\nosd pool ls\n'});
+    t.equal(ended.code, 0);
+    t.equal(ended.stdout, `rbd\n\n\n["rbd"]\n${daemon.daemon.fsid}\n\n`, 'as the real one: with an empty line behind each answer');
+    t.match(ended.stderr, /^Error ENOENT: unrecognized pool 'nope'\nceph: osd "pool ls: there is no closing quotation\nno valid command found;[^]*Error EINVAL: invalid command\n$/);
+    t.strictSame(await ceph(['-f', 'json'], {stdin: 'osd pool ls\nexit\n'}), {code: 0, stdout: '\n["rbd"]\n', stderr: ''}, 'options of the program count for every line');
+    t.strictSame(await ceph(['--format=json'], {stdin: 'osd pool ls'}), {code: 0, stdout: '\n["rbd"]\n', stderr: ''});
+    t.strictSame(await ceph([], {stdin: ''}), {code: 0, stdout: '', stderr: ''});
+    const written = join(folder, 'written');
+    t.strictSame(await ceph([], {stdin: `fsid -o ${written}\nfsid -i ${folder}/nope\nfsid -o\n`}), {
+      code: 0, stdout: '', stderr: `Can't open input file ${folder}/nope: [Errno 2] No such file or directory: '${folder}/nope'\nceph: Option -o requires an argument.\n`,
+    });
+    t.equal(readFileSync(written, 'utf8'), `${daemon.daemon.fsid}\n`);
+    t.match(await ceph([''], {stdin: 'fsid\n'}), {code: 22, stdout: ''}, 'an empty word is a command, and none that there is');
+  });
+
   t.test('what OpenStack asks is answered in the exact forms that it uses', async (t) => {
     const dump = await ceph(['mon', 'dump', '--format=json', '--conf', conf, '--cluster', 'ceph']);
     t.equal(dump.code, 0);
