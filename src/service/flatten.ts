@@ -18,10 +18,14 @@ export interface FlattenRequest {
   readonly onProgress?: (done: number, total: number) => boolean;
 }
 
-/** EINVAL where the image has no parent; ECANCELED; EAGAIN where what is below it was changed by another flatten meanwhile. */
+/**
+ * EINVAL where the image has no parent, unless it once left one of which it showed nothing (librbd 16 keeps the link then, and succeeds each
+ * time); ECANCELED; EAGAIN where what is below it was changed by another flatten meanwhile.
+ */
 export async function flattenImage(ctx: Context, image: ImageRef, request: FlattenRequest): Promise<void> {
   await ctx.ops.once<object>(request.op, async (finish) => {
     const record = await imageById(ctx, image);
+    if (!record.parent && record.leftUnseen) return {};
     const parent = parentOf(record);
     const borders = await findBorders(ctx, record);
     const base = await copyBelow(ctx, record, borders, request);
@@ -151,7 +155,10 @@ async function relink(tx: Tx, image: ImageRef, { borders, base }: { borders: rea
   // Nothing but the image itself sees the new layer, and all of it: it can take its writes as it is.
   const becomesHead = base !== undefined && isBorder(record.top) && links === 1 && record.top.overlap === base.length;
   const top = becomesHead ? { layer: base.layer.record.id, overlap: record.size } : moved(record.top);
-  tx.put(keys.image(image), { ...record, snaps, top, head: becomesHead || record.head, parent: null, opFeatures: record.opFeatures & ~OpFeature.CLONE_CHILD });
+  tx.put(keys.image(image), {
+    ...record, snaps, top, head: becomesHead || record.head, parent: null, opFeatures: record.opFeatures & ~OpFeature.CLONE_CHILD,
+    ...(parent.overlap === 0 ? { leftUnseen: true } : {}),
+  });
   leaveParent(tx, image, parent);
   if (!base) return [];
   if (links === 0) throw new ServiceError('EAGAIN', `image ${record.name} changed meanwhile`);

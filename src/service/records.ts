@@ -48,6 +48,8 @@ export interface ImageRecord {
   readonly head: boolean;
   /** Clones only. */
   readonly parent: ParentRecord | null;
+  /** It was flattened when it showed nothing of its parent any more: to flatten it again is a success, as with the real library. */
+  readonly leftUnseen?: true;
   /** In the order of creation. */
   readonly snaps: readonly SnapRecord[];
   /** At most so many snapshots of users; null: no limit. */
