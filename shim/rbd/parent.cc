@@ -70,7 +70,11 @@ int rbd_get_parent_info2(rbd_image_t image, char* parent_poolname, size_t ppooln
                     {parent_snapname, psnapnamelen});
 }
 
+// -ENOENT where the image has no parent, -errno where the daemon cannot be asked: nobody tells a child when its parent goes into the
+// trash and comes back, which the real library looks up at each call, too.
 int rbd_get_parent(rbd_image_t image, rbd_linked_image_spec_t* parent_image, rbd_snap_spec_t* parent_snap) {
+  const int error = with_parent(image, [&](const ParentState&) { return Image::from(image)->refresh(); });
+  if (error != 0) return error;
   return with_parent(image, [&](const ParentState& parent) {
     if (parent_image != nullptr) {
       *parent_image = {parent.pool,          duplicate(parent.pool_name), duplicate(parent.name_space),

@@ -25,8 +25,8 @@ export interface FlattenRequest {
 export async function flattenImage(ctx: Context, image: ImageRef, request: FlattenRequest): Promise<void> {
   await ctx.ops.once<object>(request.op, async (finish) => {
     const record = await imageById(ctx, image);
-    if (!record.parent && record.leftUnseen) return {};
-    const parent = parentOf(record);
+    const parent = parentToLeave(record);
+    if (!parent) return {};
     const borders = await findBorders(ctx, record);
     const base = await copyBelow(ctx, record, borders, request);
     let intents: IntentRecord[];
@@ -51,9 +51,9 @@ export async function flattenImage(ctx: Context, image: ImageRef, request: Flatt
   });
 }
 
-/** EINVAL where the image has none. */
-export function parentOf({ name, parent }: ImageRecord): NonNullable<ImageRecord['parent']> {
-  if (!parent) throw new ServiceError('EINVAL', `image ${name} has no parent`);
+/** The parent that a flatten is to leave, null where it has left one unseen (flattenImage). EINVAL where there never was one, or it was seen. */
+export function parentToLeave({ name, parent, leftUnseen }: ImageRecord): ImageRecord['parent'] {
+  if (!parent && !leftUnseen) throw new ServiceError('EINVAL', `image ${name} has no parent`);
   return parent;
 }
 

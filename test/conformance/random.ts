@@ -5,7 +5,7 @@ import type { TestBackend } from '../lib/backends.js';
 import { libraryDir, serve, type Served } from '../lib/served.js';
 import { MiB, OTHER_POOL, POOL } from './context.js';
 import { Lead, type Answer } from './lead.js';
-import type { Step } from './world.js';
+import { BROKEN, type Step } from './world.js';
 
 /** A small generator with a seed (mulberry32), so that a sequence can be had again. */
 export class Random {
@@ -122,10 +122,16 @@ function differenceBetween(expected: string[], got: string[]): string[] {
   return [`  - ${expected[first] ?? '(nothing more)'}`, `  + ${got[first] ?? '(nothing more)'}`];
 }
 
+// How a library came to an end, or what it did otherwise than it said itself.
+function brokenIn(answer: Answer): string | undefined {
+  return 'ended' in answer ? answer.ended : answer.lines.find((line) => line.startsWith(BROKEN));
+}
+
 // What of our answer is not the real one's.
 function differing(expected: Answer, got: Answer): string[] {
-  if ('ended' in got) return [`  - ${'ended' in expected ? expected.ended : expected.lines.join('; ')}`, `  + ${got.ended}`];
-  return 'ended' in expected ? [] : differenceBetween(expected.lines, got.lines);
+  const ours = brokenIn(got);
+  if (ours !== undefined) return [`  - ${brokenIn(expected) ?? ('lines' in expected ? expected.lines.join('; ') : '')}`, `  + ${ours}`];
+  return brokenIn(expected) !== undefined || 'ended' in expected || 'ended' in got ? [] : differenceBetween(expected.lines, got.lines);
 }
 
 /** Leads all of them through steps from `seed`. */
@@ -144,7 +150,8 @@ export async function compareRandomly(real: Taker, ours: readonly Taker[], optio
       const where = `seed ${options.seed}, step ${n}: ${next.op} on ${ours[i]!.name}`;
       return { steps: n + 1, calls, difference: [...trail, where, ...difference].join('\n'), ended: '' };
     }
-    if ('ended' in expected) return { steps: n + 1, calls, difference: '', ended: `step ${n}, ${next.op}: ${expected.ended}` };
+    const broken = brokenIn(expected);
+    if (broken !== undefined || 'ended' in expected) return { steps: n + 1, calls, difference: '', ended: `step ${n}, ${next.op}: ${broken}` };
     calls += expected.lines.filter((line) => !line.startsWith('  ')).length;
   }
   return { steps: n, calls, difference: '', ended: '' };

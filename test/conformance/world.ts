@@ -2,6 +2,9 @@
 import { Bytes, Handle, Out, Shown, type Argument } from './transcript.js';
 import { trashInfo, type Context } from './context.js';
 
+/** Begins a line that says that a library does not do what it said itself; where it is the real one, there is nothing more to compare with. */
+export const BROKEN = 'broken: ';
+
 export type Step = { op: string } & Record<string, string | number | boolean>;
 
 /** What is open, by slot. */

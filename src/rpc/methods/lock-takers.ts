@@ -2,7 +2,7 @@
 // test/conformance/cases/locks.ts. (A write says so by itself: image.wrote.)
 import { takeLockByUse } from '../../service/exclusive-lock.js';
 import { changedFeatures, changesLock, Feature } from '../../service/features.js';
-import { parentOf } from '../../service/flatten.js';
+import { parentToLeave } from '../../service/flatten.js';
 import { imageById } from '../../service/images.js';
 import { isLocked, requireNoLock } from '../../service/locks.js';
 import { checkConfigMetadata, getMetadata } from '../../service/metadata.js';
@@ -38,7 +38,7 @@ const before: Readonly<Record<string, (call: Call, image: ImageRecord) => unknow
   'snap.create': ({ params }, image) => requireNoSnap(image, params.text('name')),
   'snap.remove': ({ params }, image) => choose(image, snapChoice(params)),
   'snap.rollback': ({ params }, image) => userSnap(image, params.text('name')),
-  'flatten': (_, image) => parentOf(image),
+  'flatten': (_, image) => parentToLeave(image),
   'image.features': ({ params }, { features }) => changedFeatures(features, params.number('features'), { enabled: params.flag('enabled') }),
   'image.metadata.set': ({ params }) => checkConfigMetadata('image', params.text('key'), params.text('value')),
   'image.metadata.remove': ({ ctx, params }, image) => getMetadata(ctx, image, params.text('key')),

@@ -310,4 +310,30 @@ export const clones: Case[] = [
       await c.noteNames();
     },
   },
+  {
+    name: 'an open clone tells whether its parent is in the trash now',
+    run: async (c) => {
+      const image = await c.fresh('p', 8 * MiB);
+      await c.need('rbd_snap_create', image, 's');
+      await clone(c, 'c', { format: 2 });
+      const child = await c.open('c', { as: 'child' });
+      const id = c.hidden('image', await c.idOf(image));
+      const parent = async (): Promise<void> => {
+        const [spec, snap] = [new Bytes('parent', Buffer.alloc(linkedImageSpec.size)), new Bytes('snap', Buffer.alloc(snapSpec.size))];
+        if (await c.call('rbd_get_parent', child, spec, snap) !== 0) return;
+        const { imageName, trash } = linkedImageSpec.read(spec.buffer);
+        c.note({ imageName, trash, snap: snapSpec.read(snap.buffer)['name'] });
+        await c.silent('rbd_linked_image_spec_cleanup', spec);
+        await c.silent('rbd_snap_spec_cleanup', snap);
+      };
+      await parent();
+      await c.call('rbd_trash_move', c.io, 'p', 0);
+      // The handle looks at its image while the parent is in the trash.
+      await c.call('rbd_metadata_set', child, 'k', 'v');
+      await parent();
+      await c.call('rbd_trash_restore', c.io, id, 'p');
+      await parent();
+      await c.close(child, image);
+    },
+  },
 ];
