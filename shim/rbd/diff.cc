@@ -141,7 +141,7 @@ int diff_whole(Image& image, const Walk& walk) {
 }
 
 // The first look at the whole objects of an image with fast-diff brings the real library's automatic lock where nobody has it; a handle tries
-// that once (as 16.2.15 does it, shown by test/conformance/cases/locks.ts).
+// that once (as 16.2.15 does it, shown by test/conformance/cases/automatic-lock.ts).
 void look_with_lock(Image& image) {
   const bool has_map = (image.state()->features & RBD_FEATURE_FAST_DIFF) != 0;
   if (has_map && !image.is_read_only() && image.lacks_lock() && image.is_first_look()) image.take_free_lock();

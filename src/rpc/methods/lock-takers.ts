@@ -1,5 +1,5 @@
 // The calls with which RBD's exclusive lock comes to whoever makes them, though he did not ask for it; as 16.2.15 does it, shown by
-// test/conformance/cases/locks.ts. (A write says so by itself: image.wrote.)
+// test/conformance/cases/automatic-lock.ts. (A write says so by itself: image.wrote.)
 import { takeLockByUse } from '../../service/exclusive-lock.js';
 import { changedFeatures, changesLock, Feature } from '../../service/features.js';
 import { parentToLeave } from '../../service/flatten.js';
