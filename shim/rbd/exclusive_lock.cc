@@ -14,7 +14,15 @@ extern "C" {
 int rbd_is_exclusive_lock_owner(rbd_image_t image, int* is_owner) {
   return guarded([&] {
     if (image == nullptr || is_owner == nullptr) return -EINVAL;
-    *is_owner = Image::from(image)->owns_lock() ? 1 : 0;
+    Image& open = *Image::from(image);
+    bool owns = open.owns_lock();
+    if (owns) {
+      // Another handle's write does not wait until this one has heard that the lock moved there; the daemon knows by now. Where it
+      // cannot be asked nobody else can have been given the lock either.
+      Reply reply = open.call("image.xlock.owners", Json::object());
+      if (reply.error == 0) owns = !reply.result->value("elsewhere", false);
+    }
+    *is_owner = owns ? 1 : 0;
     return 0;
   });
 }

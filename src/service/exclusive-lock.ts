@@ -69,6 +69,15 @@ export async function lockOwner(ctx: Context, image: ImageRef): Promise<string |
   return held?.address ?? ctx.sessions.writerOf(image)?.session.address;
 }
 
+/** Whether another handle has the lock, by asking or by writing. */
+export async function isLockElsewhere(ctx: Context, open: OpenImage): Promise<boolean> {
+  await allNoted(ctx, open.image);
+  const held = await readRecord<ExclusiveLockRecord>(ctx.store, keys.exclusiveLock(open.image));
+  if (held) return !holds(open, held);
+  const writer = ctx.sessions.writerOf(open.image);
+  return writer !== undefined && writer !== open;
+}
+
 /** `note` finds out whether a write of the handle brings it the lock. It settles as `note` does. */
 export async function noting(open: OpenImage, note: Promise<void>): Promise<void> {
   open.noting = note.catch(() => undefined);

@@ -89,9 +89,13 @@ for (const backend of backends) t.test(`on ${backend}`, async (t) => {
 
   t.test('the automatic lock follows the writer, in name', async (t) => {
     const b = await another();
+    const elsewhere = async (asks: typeof a): Promise<unknown> => (await asks.call('image.xlock.owners', { handle: 1 }))['elsewhere'];
+    t.strictSame([await elsewhere(a), await elsewhere(b)], [false, false]);
     await a.call('image.wrote', { handle: 1 });
     t.strictSame((await b.call('image.xlock.owners', { handle: 1 }))['owners'], [{ address: a.address }]);
+    t.strictSame([await elsewhere(a), await elsewhere(b)], [false, true]);
     await b.call('image.wrote', { handle: 1 });
+    t.strictSame([await elsewhere(a), await elsewhere(b)], [true, false]);
     t.ok(a.asked.some(({ method }) => method === 'image.lockMoved'));
     t.strictSame((await a.call('image.xlock.owners', { handle: 1 }))['owners'], [{ address: b.address }]);
     await b.close();
