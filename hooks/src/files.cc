@@ -43,7 +43,11 @@ int write_whole(int fd, std::string_view text) {
 
 int print_answer(const char* program, std::string_view text, int code) {
   const int result = write_whole(STDOUT_FILENO, text);
-  if (result == 0 || result == -EPIPE) return code;
+  return result == 0 ? code : complain_of_output(program, result, code);
+}
+
+int complain_of_output(const char* program, int result, int code) {
+  if (result == -EPIPE) return code;
   fprintf(stderr, "%s: error writing to standard output: (%d) %s\n", program, -result, strerror(-result));
   return 1;
 }

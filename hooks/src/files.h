@@ -16,6 +16,9 @@ int write_whole(int fd, std::string_view text);
 // who went away had enough, as Ceph's programs have it.
 int print_answer(const char* program, std::string_view text, int code);
 
+// The same where writing the answer gave `result`, -errno.
+int complain_of_output(const char* program, int result, int code);
+
 // Writes a file anew, or standard output for "-". 0 or -errno.
 int write_file(const std::string& path, std::string_view text);
 

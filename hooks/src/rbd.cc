@@ -1,6 +1,7 @@
 // `rbd`: commands that move data run here, over librbd and with the caller's rights; the others are answered by the daemon.
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -59,7 +60,10 @@ int watch_io(Session& session, std::vector<std::string> words) {
 
 int run_here(DataCommand command, rados_t cluster, const std::vector<std::string>& rest) {
   try {
-    return command(cluster, rest);
+    const int code = command(cluster, rest);
+    if (fflush(stdout) != 0) return complain_of_output("rbd", -errno, code);
+    // Of a write that failed before then nothing more is known.
+    return ferror(stdout) == 0 ? code : complain_of_output("rbd", -EIO, code);
   } catch (const Failure& failure) {
     fputs(failure.text.c_str(), stderr);
     return failure.code;

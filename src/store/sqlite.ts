@@ -53,6 +53,8 @@ interface Watcher {
 }
 
 const leaseCheckMs = 250;
+/** What the log holds between two checkpoints. */
+const reservedBytes = 4 << 20;
 /** So many keys in one statement. */
 const getTogether = 500;
 
@@ -84,6 +86,7 @@ class SqliteStore implements Store {
       this.db.exec(`BEGIN IMMEDIATE; ${schema} COMMIT;`);
       this.statements = this.prepareAll();
       this.checkVersion();
+      this.reserveSpace();
       this.revision = this.counter('revision');
       this.startLeaseTimer();
       // Time that passed while no daemon ran does not count against a lease: who could have kept it alive?
@@ -189,6 +192,23 @@ class SqliteStore implements Store {
     const [version = 0] = this.db.prepare('PRAGMA user_version').all((row) => row.number(0));
     if (version > schemaVersion) throw new StoreError(`${this.db.path}: made by a newer cbd2rbd (schema ${version}, known ${schemaVersion})`);
     if (version < schemaVersion) this.db.exec(`PRAGMA user_version = ${schemaVersion}`);
+  }
+
+  /**
+   * Volumes may be on the same disk, and may fill it: commits must go on then, or nothing could be removed any more. So the log and the file
+   * have grown beforehand by as much as the log holds between two checkpoints (1000 pages of 4 KiB, sqlite's own default), and a commit
+   * writes over what is theirs already. The log keeps its length until the file is closed; the file's pages stay free for later.
+   */
+  private reserveSpace(): void {
+    try {
+      this.inTransaction(() => this.db.exec(`DROP TABLE IF EXISTS reserve; CREATE TABLE reserve (space BLOB); INSERT INTO reserve VALUES (zeroblob(${reservedBytes}));`));
+      this.db.exec('PRAGMA wal_checkpoint(FULL)');
+      this.inTransaction(() => this.db.exec('DROP TABLE reserve'));
+      this.db.exec('PRAGMA wal_checkpoint(RESTART)');
+    } catch (error) {
+      // On a disk that is full already nothing is set aside.
+      if (!(error instanceof StoreError)) throw error;
+    }
   }
 
   private counter(name: string): number {

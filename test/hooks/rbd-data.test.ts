@@ -130,6 +130,7 @@ for (const backend of backends) t.test(`on ${backend}`, {timeout: 120_000}, asyn
     });
     t.match(await shell(`set -o pipefail; ${program} export im1 - --no-progress | head -c 10 > /dev/null`), {code: 32, stderr: 'rbd: export error: (32) Broken pipe\n'});
     t.match(await shell(`set -o pipefail; ${program} export-diff im1 - --no-progress | head -c 10 > /dev/null`), {code: 32, stderr: 'rbd: export-diff error: (32) Broken pipe\n'});
+    t.match(await shell(`${program} diff im1 > /dev/full`), {code: 1, stderr: 'rbd: error writing to standard output: (28) No space left on device\n'});
     t.match(await shell(`${program} export im1 ${file('full')}/x --no-progress`), {code: /^(2|20)$/});
     t.match(await shell(`set -o pipefail; ${program} ls | head -c 0`), {code: 0, stderr: ''}, 'who lists may stop reading');
     t.match(await shell(`${program} ls > /dev/full`), {code: 1, stderr: 'rbd: error writing to standard output: (28) No space left on device\n'});

@@ -44,7 +44,7 @@ int copy(rados_t cluster, const Words& words, const char* label, const char* wha
   int result = work(image, target_pool, to.image, shape, progress);
   if (result < 0) {
     // Who has seen progress has made the image.
-    if (is_interrupted() && progress.has_begun()) rbd_remove(target_pool.ioctx(), to.image.c_str());
+    if (progress.has_begun()) remove_half(target_pool, to.image);
     progress.fail();
     throw failure(what, result);
   }

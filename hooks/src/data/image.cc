@@ -169,4 +169,19 @@ void Progress::fail() {
   if (is_shown_) fprintf(stderr, "\r%s: %d%% complete...failed.\n", what_.c_str(), percent_);
 }
 
+void remove_half(const Pool& pool, const std::string& name) {
+  int result = 0;
+  try {
+    Image image(pool, name, "", false);
+    for (const Snap& snap : image.snaps()) {
+      rbd_snap_unprotect(image.handle(), snap.name.c_str());
+      rbd_snap_remove(image.handle(), snap.name.c_str());
+    }
+  } catch (const Failure& failure) {
+    result = -failure.code;
+  }
+  if (result == 0) result = rbd_remove(pool.ioctx(), name.c_str());
+  if (result != 0) fputs(failure("half-made image " + name + " is left behind", result).text.c_str(), stderr);
+}
+
 }  // namespace cbd::hooks

@@ -83,4 +83,7 @@ class Progress {
   bool has_begun_ = false;
 };
 
+// A half-made image goes away, with the snapshots that it may have already; says so where it cannot be removed.
+void remove_half(const Pool& pool, const std::string& name);
+
 }  // namespace cbd::hooks

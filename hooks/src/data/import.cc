@@ -105,18 +105,6 @@ void take_head(const ImageHead& head, Shape& shape) {
   }
 }
 
-// A half-made image goes away, with the snapshots that it may have already.
-void remove_half(const Pool& pool, const std::string& name) {
-  {
-    Image image(pool, name, "", false);
-    for (const Snap& snap : image.snaps()) {
-      rbd_snap_unprotect(image.handle(), snap.name.c_str());
-      rbd_snap_remove(image.handle(), snap.name.c_str());
-    }
-  }
-  rbd_remove(pool.ioctx(), name.c_str());
-}
-
 }  // namespace
 
 int run_import(rados_t cluster, const std::vector<std::string>& argv) {
