@@ -88,7 +88,8 @@ A null callback of \`rbd_resize2\`, a read or compare-and-write of length 0 with
 \`rados_ioctx_snap_lookup\` on a pool without snapshots. They are no cases. After \`rados_write\` of no bytes behind the end of an object that
 \`rados_write_full\` wrote, every read of the whole object waits for ever (the osd kept a wrong checksum); ours reads it.
 
-Now and then, so no cases either: \`rbd_copy\` and \`rbd_resize\` that never return (seeds 5061 and 19 of the random test, once each), and
+No cases either, for they come late in long sequences of the random test: \`rbd_copy\` (seed 5061) and, once each, \`rbd_resize\` (seed 19) and
+\`rados_append\` (seed 20) that never return, and
 \`rbd_deep_copy\` that leaves data out of a snapshot of the copy (seed 13, most times; ours copies it).
 `;
 }
