@@ -98,6 +98,17 @@ for (const backend of backends) t.test(`on ${backend}`, async (t) => {
     t.match(await json('pool', 'show', 'rbd'), {name: 'rbd', images: 1, bytes: Number});
   });
 
+  t.test('with --json every command prints one JSON text, and a refusal prints nothing but its reason on standard error', async (t) => {
+    const lines = [
+      'status', 'pool ls', 'pool show rbd', 'pool map other local:other', 'pool unmap other', 'user ls', 'user add client.j', 'user keyring client.j', 'user caps client.j mon profile~rbd',
+      'user rm client.j', 'image ls rbd', 'image show rbd/one', 'session ls', 'layer ls', 'layer gc --dry-run', 'layer merge', 'check', `backup ${join(dir, 'as-json')}`, 'config show', 'config check',
+    ];
+    for (const line of lines) t.type(await json<unknown>(...line.split(' ').map((word) => word.replace('~', ' '))), 'object', line);
+    for (const line of ['pool show nope', 'pool unmap nope', 'user rm client.j', 'image show rbd/nope', 'image adopt rbd nope', 'image release rbd/nope', 'session kill 99999', `restore ${join(dir, 'as-json')}`]) {
+      t.match(await cli(...line.split(' '), '--json'), {code: 1, stdout: /^$/, stderr: /^cbd2rbd: .*\n$/}, line);
+    }
+  });
+
   t.test('an image is handed back as a flat file of its name, and an existing file becomes an image', async (t) => {
     const bytes = Buffer.alloc(3 << 20, 'flat');
     writeFileSync(join(dir, 'in'), bytes);

@@ -6,7 +6,7 @@ const state = 'shows images that recorded runs outside this replay made';
 
 export const rbdDifferences: readonly Difference[] = [
   {command: /^du\b/, reason: data},
-  {command: /^bench\b/, code: 95, reason: 'refused by name: fio measures better'},
+  {command: /^bench\b/, code: 95, reason: data},
   {command: /^(group|mirror|journal|object-map)\b/, code: 95, reason: 'refused by name: not supported'},
   {command: /^trash purge schedule/, code: 95, reason: 'refused by name: schedules are not supported'},
   {command: /^device list -t nbd/, code: 0, reason: 'rbd-nbd is not asked: nothing is ever mapped'},

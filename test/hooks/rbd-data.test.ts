@@ -122,6 +122,23 @@ for (const backend of backends) t.test(`on ${backend}`, {timeout: 120_000}, asyn
     t.notMatch(await list(), /half/);
   });
 
+  t.test('an import goes on where the daemon is killed under it and started again', async (t) => {
+    const bytes = randomBytes(20 << 20);
+    const child = spawn(program, ['import', '-', 'outlives', '--no-progress'], {env: environment, stdio: ['pipe', 'ignore', 'pipe']});
+    const ended = once(child, 'exit');
+    let stderr = '';
+    child.stderr.on('data', (text: Buffer) => { stderr += text.toString(); });
+    child.stdin.write(bytes.subarray(0, 9 << 20));
+    const list = async (): Promise<string> => (await rbd(['ls'])).stdout.toString();
+    for (let tries = 0; tries < 100 && !(await list()).includes('outlives'); tries++);
+    await served.kill();
+    child.stdin.end(bytes.subarray(9 << 20));
+    await served.start();
+    t.strictSame(await ended, [0, null], stderr);
+    t.ok((await rbd(['export', 'outlives', '-', '--no-progress'])).stdout.equals(bytes));
+    t.match(await rbd(['rm', 'outlives', '--no-progress']), bad);
+  });
+
   t.test('a reader that goes away is named, and nothing half-made stays', async (t) => {
     const shell = (line: string): Promise<Ended> => new Promise((resolve) => {
       const child = execFile('/bin/bash', ['--norc', '-c', line], {env: environment, cwd: folder, encoding: 'buffer'}, (error, stdout, stderr) =>
