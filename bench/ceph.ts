@@ -10,7 +10,7 @@ import { copyCephLibraries } from '../src/install/ceph-libraries.js';
 import { cephInstalled, startCeph, type Ceph } from '../test/ceph/cluster.js';
 import { BenchDaemon } from './daemon.js';
 import { runFio, WORKLOADS, type Workload } from './fio.js';
-import { alternate, medianWithBounds, type Comparison, type Job } from './slices.js';
+import { alternate, middleWithBounds, type Comparison, type Job } from './slices.js';
 import { formatTable, median } from './table.js';
 
 const SIZE = 256 << 20;
@@ -90,14 +90,14 @@ export async function benchCeph(parent: string): Promise<void> {
     const directCpuUs: number[] = [];
     for (const workload of WORKLOADS.filter(({ name }) => name.includes(ONLY))) {
       const { rates, cpuUs, ratios } = await compare(jobs, workload, counter(ceph));
-      const bounds = medianWithBounds(ratios);
+      const bounds = middleWithBounds(ratios);
       all.push(...ratios);
       directCpuUs.push(cpuUs[0]);
       rows.push([workload.name, ...rates.map((rate, index) => `${Math.round(rate)}/s (cpu ${cpuUs[index]?.toFixed(1)} us)`),
-                 percent(bounds.median), `${percent(bounds.low)} to ${percent(bounds.high)}`, String(ratios.length), verdict(bounds)]);
+                 percent(bounds.middle), `${percent(bounds.low)} to ${percent(bounds.high)}`, String(ratios.length), verdict(bounds)]);
     }
-    const bounds = medianWithBounds(all);
-    rows.push(['all of them', '', '', percent(bounds.median), `${percent(bounds.low)} to ${percent(bounds.high)}`, String(all.length), verdict(bounds)]);
+    const bounds = middleWithBounds(all);
+    rows.push(['all of them', '', '', percent(bounds.middle), `${percent(bounds.low)} to ${percent(bounds.high)}`, String(all.length), verdict(bounds)]);
     console.log(formatTable(rows));
     const added = addedNs();
     const share = added / 10 / Math.min(...directCpuUs);

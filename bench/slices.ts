@@ -102,10 +102,20 @@ export async function alternate(jobs: readonly [Job, Job], workload: Workload, s
   }
 }
 
-/** The median and an interval that holds the true one in 95 of 100 measurements, whatever the values' distribution (order statistics). */
-export function medianWithBounds(values: readonly number[]): { median: number; low: number; high: number } {
-  const sorted = [...values].sort((a, b) => a - b);
-  const at = (index: number): number => sorted[Math.min(Math.max(index, 0), sorted.length - 1)] ?? NaN;
-  const reach = 0.98 * Math.sqrt(sorted.length);
-  return { median: median(values), low: at(Math.floor(sorted.length / 2 - reach)), high: at(Math.ceil(sorted.length / 2 + reach)) };
+/**
+ * The middle of ratios and an interval that holds the true one in 95 of 100 measurements: the median of the means of all pairs of their
+ * logarithms (Hodges and Lehmann), and the bounds that Wilcoxon's signed ranks give it. It takes for granted that either side is
+ * disturbed alike, which the order of the slices sees to, and needs two thirds of what a median needs for the same width.
+ */
+export function middleWithBounds(ratios: readonly number[]): { middle: number; low: number; high: number } {
+  const logs = ratios.map((ratio) => Math.log(Math.max(ratio, Number.MIN_VALUE)));
+  const n = logs.length;
+  const means = new Float64Array(n * (n + 1) / 2);
+  let filled = 0;
+  for (let i = 0; i < n; i++) for (let j = i; j < n; j++) means[filled++] = ((logs[i] ?? NaN) + (logs[j] ?? NaN)) / 2;
+  means.sort();
+  const reach = 1.96 * Math.sqrt(n * (n + 1) * (2 * n + 1) / 24);
+  const at = (index: number): number => Math.exp(means[Math.min(Math.max(index, 0), means.length - 1)] ?? NaN);
+  const centre = (means.length - 1) / 2;
+  return { middle: at(Math.floor(centre)), low: at(Math.floor(centre - reach)), high: at(Math.ceil(centre + reach)) };
 }
