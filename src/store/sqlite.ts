@@ -1,5 +1,6 @@
 // The embedded store: one sqlite file, one daemon. Each call is a few short statements on the caller's turn, so calls take
 // effect in the order they are made. It knows nothing of what the keys mean.
+import { statSync } from 'node:fs';
 import { faultPoint } from '../fault.js';
 import { Database, type Statement } from './sqlite-library.js';
 import {
@@ -54,7 +55,8 @@ interface Watcher {
 
 const leaseCheckMs = 250;
 /** What the log holds between two checkpoints. */
-const reservedBytes = 4 << 20;
+const reservedPages = 500;
+const reservedBytes = reservedPages * 4096;
 /** So many keys in one statement. */
 const getTogether = 500;
 
@@ -82,7 +84,8 @@ class SqliteStore implements Store {
     this.db = new Database(path);
     try {
       // Exclusive: a second daemon on the same file is refused when it starts, not when both have done harm.
-      this.db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536;');
+      this.db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536;' +
+        `PRAGMA wal_autocheckpoint = ${reservedPages};`);
       this.db.exec(`BEGIN IMMEDIATE; ${schema} COMMIT;`);
       this.statements = this.prepareAll();
       this.checkVersion();
@@ -196,10 +199,13 @@ class SqliteStore implements Store {
 
   /**
    * Volumes may be on the same disk, and may fill it: commits must go on then, or nothing could be removed any more. So the log and the file
-   * have grown beforehand by as much as the log holds between two checkpoints (1000 pages of 4 KiB, sqlite's own default), and a commit
-   * writes over what is theirs already. The log keeps its length until the file is closed; the file's pages stay free for later.
+   * have grown beforehand by as much as the log holds between two checkpoints, and a commit
+   * writes over what is theirs already. The log keeps its length until the file is closed, and where the daemon is killed; the file's pages
+   * stay free for later.
    */
   private reserveSpace(): void {
+    const [free = 0] = this.db.prepare('PRAGMA freelist_count').all((row) => row.number(0));
+    if (free >= reservedPages && statSync(`${this.db.path}-wal`).size >= reservedBytes) return;
     try {
       this.inTransaction(() => this.db.exec(`DROP TABLE IF EXISTS reserve; CREATE TABLE reserve (space BLOB); INSERT INTO reserve VALUES (zeroblob(${reservedBytes}));`));
       this.db.exec('PRAGMA wal_checkpoint(FULL)');

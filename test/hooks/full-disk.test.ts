@@ -48,7 +48,7 @@ t.test('a command that fills the disk says so and leaves nothing behind', async 
   t.equal(await run('rbd ls'), '= 0');
   t.equal(await run('rbd create --size 100M --thick-provision --no-progress thick'), 'rbd: create error: (28) No space left on device\n= 28');
   t.equal(await run('rbd ls'), '= 0');
-  t.equal(await run(`${rnd(30)} | rbd import --no-progress - one`), '= 0', 'there is room again');
+  t.equal(await run(`${rnd(32)} | rbd import --no-progress - one`), '= 0', 'there is room again');
   t.equal(await run('rbd cp --no-progress one two; rbd cp --no-progress one three'), 'rbd: copy failed: (28) No space left on device\nrbd: copy failed: (28) No space left on device\n= 28');
   t.equal(await run('rbd ls'), 'one\n= 0');
 });
