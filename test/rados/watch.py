@@ -102,19 +102,22 @@ print('timed out', pair[1] == cookie.value)
 lib.rados_free_notify_response(acks, n_acks, timeouts)
 lib.rados_buffer_free(reply)
 
-# One that acknowledges with words of its own.
+# One that acknowledges with words of its own. Who notified may hear of it before the acknowledging call has returned.
 ACK = {}
+acknowledged = threading.Event()
 
 
 def answer(arg, notify_id, handle, notifier, data, size):
     ACK['data'] = ctypes.string_at(data, size)
     ACK['rc'] = lib.rados_notify_ack(c_io, b'o', ctypes.c_uint64(notify_id), ctypes.c_uint64(handle), b'words', 5)
+    acknowledged.set()
 
 
 answering = WATCH(answer)
 print('unwatch', lib.rados_unwatch2(c_io, cookie))
 print('watch', lib.rados_watch2(c_io, b'o', ctypes.byref(cookie), answering, None, None))
 print('notify', lib.rados_notify2(c_io, b'o', b'data', 4, ctypes.c_uint64(5000), ctypes.byref(reply), ctypes.byref(length)))
+acknowledged.wait(10)
 print(ACK)
 print('decode', lib.rados_decode_notify_response(reply, length, ctypes.byref(acks), ctypes.byref(n_acks), ctypes.byref(timeouts), ctypes.byref(n_timeouts)))
 
