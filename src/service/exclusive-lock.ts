@@ -62,20 +62,16 @@ export async function releaseLock(ctx: Context, open: OpenImage): Promise<number
   return serial;
 }
 
-/** The address of who holds the lock: who asked for it, or else who wrote last (RBD's automatic lock). */
-export async function lockOwner(ctx: Context, image: ImageRef): Promise<string | undefined> {
-  await allNoted(ctx, image);
-  const held = await readRecord<ExclusiveLockRecord>(ctx.store, keys.exclusiveLock(image));
-  return held?.address ?? ctx.sessions.writerOf(image)?.session.address;
-}
-
-/** Whether another handle has the lock, by asking or by writing. */
-export async function isLockElsewhere(ctx: Context, open: OpenImage): Promise<boolean> {
+/**
+ * Who holds the lock: who asked for it, or else who wrote last (RBD's automatic lock); undefined where nobody does. Elsewhere: another
+ * handle than this one.
+ */
+export async function lockHolder(ctx: Context, open: OpenImage): Promise<{ address: string; isElsewhere: boolean } | undefined> {
   await allNoted(ctx, open.image);
   const held = await readRecord<ExclusiveLockRecord>(ctx.store, keys.exclusiveLock(open.image));
-  if (held) return !holds(open, held);
+  if (held) return { address: held.address, isElsewhere: !holds(open, held) };
   const writer = ctx.sessions.writerOf(open.image);
-  return writer !== undefined && writer !== open;
+  return writer && { address: writer.session.address, isElsewhere: writer !== open };
 }
 
 /** `note` finds out whether a write of the handle brings it the lock. It settles as `note` does. */
@@ -143,9 +139,9 @@ export async function forgetWriter(ctx: Context, image: ImageRef): Promise<void>
 export async function requireOwner(ctx: Context, open: OpenImage, address: string): Promise<void> {
   await requireFeature(ctx, open.image);
   if (open.readOnly) throw new ServiceError('EROFS', 'the image is open read-only');
-  const holder = await lockOwner(ctx, open.image);
+  const holder = await lockHolder(ctx, open);
   if (holder === undefined) throw new ServiceError('ENOENT', 'nobody holds the exclusive lock');
-  if (holder !== address) throw new ServiceError('EBUSY', `${holder} holds the exclusive lock, not ${address}`);
+  if (holder.address !== address) throw new ServiceError('EBUSY', `${holder.address} holds the exclusive lock, not ${address}`);
 }
 
 /** Takes the lock from `address`; nothing to do where he lost it meanwhile. */

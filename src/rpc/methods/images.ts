@@ -5,7 +5,7 @@ import { allocatedOf } from '../../service/allocated.js';
 import { giveUpOwnership, isLayerCurrent, takeOwnership } from '../../service/ownership.js';
 import { describe, type OpenedState } from '../../service/state.js';
 import { addToBlocklist } from '../../service/blocklist.js';
-import { acquireLock, breakExclusiveLock, dropExclusiveLock, isLockElsewhere, lockOwner, noteWriter, noting, releaseLock, requireOwner } from '../../service/exclusive-lock.js';
+import { acquireLock, breakExclusiveLock, dropExclusiveLock, lockHolder, noteWriter, noting, releaseLock, requireOwner } from '../../service/exclusive-lock.js';
 import { ServiceError } from '../../service/errors.js';
 import { updateFeatures } from '../../service/features.js';
 import { createImage, imageById, imageByName, listImages, renameImage, type CreateOptions } from '../../service/images.js';
@@ -196,9 +196,8 @@ export const imageMethods: Methods = {
     return { result: { serial: await releaseLock(call.ctx, await openFor(call, 'rwx')) } };
   },
   'image.xlock.owners': async (call) => {
-    const open = await openFor(call, 'rx');
-    const address = await lockOwner(call.ctx, open.image);
-    return { result: { owners: address === undefined ? [] : [{ address }], elsewhere: await isLockElsewhere(call.ctx, open) } };
+    const holder = await lockHolder(call.ctx, await openFor(call, 'rx'));
+    return { result: { owners: holder ? [{ address: holder.address }] : [], elsewhere: holder?.isElsewhere ?? false } };
   },
   'image.xlock.break': async (call) => {
     const open = await openFor(call, 'rwx');
