@@ -104,7 +104,7 @@ async function copyBelow(ctx: Context, record: ImageRecord, borders: readonly Bo
   const size = Math.max(length, record.size);
   const layer = await makeLayer(ctx, { pool: record.dataPool ?? record.pool, image: record.id, kind: 'plain', size });
   try {
-    // As much as any of them shows: since the image was shrunk a snapshot of it may show more than it does.
+    // As much as the one shows that shows most: a snapshot may show more than the image, which was shrunk after it.
     await copyChain(ctx, { link: { layer: first.link.layer, overlap: length }, length }, layer.record, onProgress);
   } catch (error) {
     await layer.abandon();

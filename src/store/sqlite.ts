@@ -199,9 +199,8 @@ class SqliteStore implements Store {
 
   /**
    * Volumes may be on the same disk, and may fill it: commits must go on then, or nothing could be removed any more. So the log and the file
-   * have grown beforehand by as much as the log holds between two checkpoints, and a commit
-   * writes over what is theirs already. The log keeps its length until the file is closed, and where the daemon is killed; the file's pages
-   * stay free for later.
+   * have grown beforehand by as much as the log holds between two checkpoints, and a commit writes over what is theirs already. The log keeps
+   * its length until the file is closed, and where the daemon is killed; the file's pages stay free for later.
    */
   private reserveSpace(): void {
     const [free = 0] = this.db.prepare('PRAGMA freelist_count').all((row) => row.number(0));

@@ -53,7 +53,7 @@ int InStream::text(std::string& value, uint64_t most) {
   return read(value.data(), length);
 }
 
-int InStream::skip(uint64_t length) {
+int InStream::pass_over(uint64_t length) {
   char buffer[4096];
   while (length > 0) {
     const size_t now = std::min<uint64_t>(length, sizeof(buffer));
@@ -109,7 +109,7 @@ int DiffReader::next(DiffRecord& record, std::string& message) {
       message += "unrecognized tag byte " + std::to_string(static_cast<unsigned char>(record.tag)) + " in stream; aborting\n";
       return -EINVAL;
     }
-    if (int result = in_->skip(length); result != 0) return result;
+    if (int result = in_->pass_over(length); result != 0) return result;
   }
 }
 

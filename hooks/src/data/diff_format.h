@@ -26,7 +26,7 @@ class InStream {
   int number(uint64_t& value, size_t bytes);
   // -EINVAL where it says that it is longer than `most`.
   int text(std::string& value, uint64_t most = 4096);
-  int skip(uint64_t length);
+  int pass_over(uint64_t length);
   // Bytes that were read.
   uint64_t position() const { return position_; }
 

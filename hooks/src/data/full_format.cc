@@ -55,7 +55,7 @@ int read_record(InStream& in, ImageHead& head, bool& is_end, std::string& messag
     return decoded(in.number(number->emplace(), 8), message, "image option");
   }
   message += std::string("rbd: invalid tag in image properties zone: ") + tag + "Skip it.\n";
-  return decoded(in.skip(length), message, "tag");
+  return decoded(in.pass_over(length), message, "tag");
 }
 
 }  // namespace
